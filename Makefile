@@ -1,0 +1,67 @@
+# Everything a developer runs. `make demo` and `make test` need nothing but Python 3.11.
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+PROTOS := $(wildcard protos/imageward/v1/*.proto)
+# What `make breaking` compares the contract with.
+AGAINST ?= main
+
+.PHONY: help venv demo serve stop test check fmt protos breaking clean
+
+help:  ## Show this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+venv: $(STAMP)  ## Make .venv and install everything into it
+
+$(STAMP): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo "imageward needs Python 3.11 or newer; set PYTHON=/path/to/python3.11"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $@
+
+demo: $(STAMP)  ## Bank real photographs, send altered copies, show every verdict
+	$(BIN)/imageward-bench demo
+
+serve: $(STAMP)  ## Leave a server running on 127.0.0.1:50051 (data in .imageward/)
+	@$(BIN)/imageward-bench serve
+
+stop: $(STAMP)  ## Stop what `make serve` started
+	@$(BIN)/imageward-bench stop
+
+test: $(STAMP)  ## Run the tests
+	$(BIN)/python -m pytest
+
+check: $(STAMP)  ## Lint, types, contract, arrows between packages
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/buf lint
+	$(BIN)/buf format --diff --exit-code
+	$(MAKE) --no-print-directory protos OUT=$(VENV)/protos
+	@for made in $(VENV)/protos/imageward/v1/*; do \
+	  cmp -s $$made protos/imageward/v1/$$(basename $$made) \
+	    || { echo "protos/imageward/v1/$$(basename $$made) is stale: run make protos"; exit 1; }; done
+
+OUT ?= protos
+protos: $(STAMP)  ## Generate the modules beside the .proto files
+	@mkdir -p $(OUT)
+	PATH="$(BIN):$$PATH" $(BIN)/python -m grpc_tools.protoc -I protos --python_out=$(OUT) \
+	  --grpc_python_out=$(OUT) --mypy_out=quiet:$(OUT) --mypy_grpc_out=quiet:$(OUT) $(PROTOS)
+	@# A file without a service has no stub worth keeping.
+	@for made in $(OUT)/imageward/v1/*_pb2_grpc.py; do \
+	  grep -q Servicer $$made || rm -f $$made $${made}i; done
+
+breaking: $(STAMP)  ## Compare the contract with AGAINST (default: main)
+	$(BIN)/buf breaking --against '.git#branch=$(AGAINST)'
+
+fmt: $(STAMP)  ## Format code and contract, mend what ruff can mend
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+	$(BIN)/buf format -w
+
+clean:  ## Remove .venv and caches
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
