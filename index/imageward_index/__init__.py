@@ -1,0 +1,11 @@
+"""Pixels to hashes, hashes to exact search, matches to a decision.
+
+The way an upload takes through this package:
+
+1. `decode`   bytes -> an oriented grey picture, within bounds
+2. `pdq`      grey -> a 256-bit hash in 8 orientations, and its quality
+3. `index`    hashes -> entries within a radius, exactly
+4. `matcher`  entries, policies and a surface -> a verdict
+
+It knows no gRPC and no database.
+"""
