@@ -1,0 +1,91 @@
+"""How the store connects. The one file that knows which database it is.
+
+SQLite runs in WAL mode with `synchronous=FULL`: an acknowledged change survives a
+power cut. A writing transaction begins IMMEDIATE, because one that begins as a
+reader and turns writer fails when another wrote in between.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy import event
+
+from imageward_server.errors import DataCorrupt, StoreUnavailable
+
+FILE_NAME = "imageward.sqlite3"
+# How long a writer waits for another process's transaction.
+BUSY_TIMEOUT_MS = 5000
+
+
+def sqlite_url(data_dir: Path) -> str:
+    """Name the embedded store of a data folder."""
+    return f"sqlite:///{data_dir / FILE_NAME}"
+
+
+def open_engine(url: str) -> sa.Engine:
+    """Open a database by its SQLAlchemy URL; nothing connects yet."""
+    if not url.startswith("sqlite"):
+        return sa.create_engine(url, pool_pre_ping=True)
+    engine = sa.create_engine(url, connect_args={"check_same_thread": False})
+    event.listen(engine, "connect", _configure_sqlite)
+    event.listen(engine, "begin", _begin_sqlite)
+    return engine
+
+
+@contextmanager
+def reading(engine: sa.Engine) -> Iterator[sa.Connection]:
+    """Open a transaction that sees one state of the store and changes nothing."""
+    with _translated(), engine.connect() as connection, connection.begin():
+        yield connection
+
+
+@contextmanager
+def writing(engine: sa.Engine) -> Iterator[sa.Connection]:
+    """Open a transaction that changes the store: durable when this returns, or undone."""
+    writer = engine.execution_options(imageward_writes=True)
+    with _translated(), writer.connect() as connection, connection.begin():
+        yield connection
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    try:
+        yield
+    except sa.exc.DatabaseError as error:
+        if isinstance(error.orig, sqlite3.DatabaseError) and error.orig.sqlite_errorcode in (
+            sqlite3.SQLITE_CORRUPT,
+            sqlite3.SQLITE_NOTADB,
+        ):
+            raise DataCorrupt(
+                "the store's file is damaged; stop the server and restore the last backup"
+            ) from error
+        if isinstance(error, sa.exc.OperationalError | sa.exc.InterfaceError):
+            raise StoreUnavailable("the store does not answer; try again") from error
+        raise
+
+
+def _configure_sqlite(connection: sqlite3.Connection, _record: Any) -> None:  # noqa: ANN401 - SQLAlchemy's hook
+    # Python's own transaction handling would begin too late and always DEFERRED.
+    connection.isolation_level = None
+    cursor = connection.cursor()
+    for pragma in (
+        f"busy_timeout={BUSY_TIMEOUT_MS}",
+        "journal_mode=WAL",
+        "synchronous=FULL",
+        "foreign_keys=ON",
+        # What is deleted is overwritten, not left in free pages.
+        "secure_delete=ON",
+    ):
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()
+
+
+def _begin_sqlite(connection: sa.Connection) -> None:
+    writes = connection.get_execution_options().get("imageward_writes", False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
