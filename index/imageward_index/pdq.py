@@ -158,8 +158,8 @@ def hash_orientations(grey: NDArray[np.uint8]) -> OrientedHashes:
     turned can be a few bits from the one computed here. Safe to call from many
     threads.
     """
-    assert grey.ndim == 2, "a grey picture has rows and columns"  # noqa: PLR2004, S101 our own mistake
-    assert grey.dtype == np.uint8, "a grey picture has one byte a pixel"  # noqa: S101 our own mistake
+    assert grey.ndim == 2, "a grey picture has rows and columns"  # noqa: PLR2004 our own mistake
+    assert grey.dtype == np.uint8, "a grey picture has one byte a pixel"
     if min(grey.shape) < SIDE_MIN:
         return OrientedHashes(_frozen(np.zeros((len(Orientation), HASH_BYTES), np.uint8)), 0)
     samples = _sample_rows(_sample_rows(grey).T).T

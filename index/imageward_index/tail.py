@@ -140,7 +140,7 @@ class Tail:
 
     def _drop_dead_rows(self) -> None:
         live = np.flatnonzero(self._alive[: self._flat.ntotal])
-        codes = faiss.vector_to_array(self._flat.xb).reshape(self._flat.ntotal, -1)[live]
+        codes = self._flat.reconstruct_n(0, self._flat.ntotal)[live]
         ids = self._ids[live]
         self._flat.reset()
         self._flat.add(codes)

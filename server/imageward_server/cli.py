@@ -27,7 +27,7 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     help="Runs the imageward service.",
-    epilog="Exit codes: 0 stopped as asked, 1 could not start or run, 2 wrong usage or configuration.",
+    epilog="Exit codes: 0 stopped as asked, 1 could not start, 2 wrong usage or configuration.",
 )
 config_app = typer.Typer(no_args_is_help=True, help="Looks at the configuration.")
 app.add_typer(config_app, name="config")
@@ -112,7 +112,7 @@ def config_show(
         return
     table = Table("setting", "value", "origin", "meaning")
     for name, row in rows.items():
-        table.add_row(name, str(row["value"]), row["origin"], _field_help(name))
+        table.add_row(name, str(row["value"]), str(row["origin"]), _field_help(name))
     Console().print(table)
 
 

@@ -12,7 +12,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeAlias
 
 import grpc
 import structlog
@@ -25,13 +25,13 @@ from imageward_server.status import Status, foreign_status, internal_status, sta
 
 log = structlog.get_logger(__name__)
 
-Handler = grpc.RpcMethodHandler[Any, Any]
-Context = grpc.ServicerContext
+Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
+Context: TypeAlias = grpc.ServicerContext
 # Threads beyond the streams that are served, to refuse the next ones.
 STREAM_THREADS_SPARE = 4
 
 
-class CallInterceptor(grpc.ServerInterceptor[Any, Any]):
+class CallInterceptor(grpc.ServerInterceptor):
     """Wraps every handler of the server.
 
     A stream holds a thread for as long as it is open, so streams have threads of
@@ -73,6 +73,7 @@ class CallInterceptor(grpc.ServerInterceptor[Any, Any]):
 
     def _wrap_unary(self, handler: Handler, admit: Callable[[], None]) -> Handler:
         behavior, decode = handler.unary_unary, handler.request_deserializer
+        assert behavior is not None
 
         def call(message: bytes, context: Context) -> Any:  # noqa: ANN401 - any message
             with _answered(context):
@@ -87,6 +88,7 @@ class CallInterceptor(grpc.ServerInterceptor[Any, Any]):
 
     def _wrap_stream(self, handler: Handler, admit: Callable[[], None]) -> Handler:
         behavior, decode = handler.stream_stream, handler.request_deserializer
+        assert behavior is not None
 
         def call(messages: Iterator[bytes], context: Context) -> Iterator[Any]:
             with _answered(context), self._one_stream():

@@ -140,4 +140,5 @@ def _details(row: Row, message: str, metadata: dict[str, str]) -> bytes:
         packed = any_pb2.Any()
         packed.Pack(detail)
         status.details.append(packed)
-    return status.SerializeToString()
+    packed_status: bytes = status.SerializeToString()
+    return packed_status

@@ -6,10 +6,10 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from imageward.v1 import bank_pb2
 from imageward.v1.hash_pb2 import PdqHash as PdqHashMessage
+from imageward_index.entry_id import bank_number_of
 from imageward_index.matcher import Match
 from imageward_index.pdq import Orientation, PdqHash
 from imageward_index.policy import Action, BankSet, Policy
-from imageward_index.entry_id import bank_number_of
 from imageward_server.errors import InvalidRequest
 from imageward_server.services.validate import format_entry_id
 from imageward_server.store import BankRecord, EntryRecord, EntrySource, EntryState

@@ -37,7 +37,7 @@ def page_after(connection: sa.Connection, revision: int) -> FeedPage | None:
         row
         for item in changes
         if item.kind == ChangeKind.ENTRIES
-        for row in _entry_rows(connection, item.first_entry_id, item.count)
+        for row in _entry_rows(connection, item.first_entry_id, item.entry_count)
     )
     bank_changed = any(item.kind == ChangeKind.BANK for item in changes)
     return FeedPage(changes[-1].revision, entries, all_banks(connection) if bank_changed else None)

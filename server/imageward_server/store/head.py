@@ -52,7 +52,7 @@ class Head:
                 kind=kind,
                 bank_number=bank_number,
                 first_entry_id=first_entry_id,
-                count=count,
+                entry_count=count,
                 changed_us=self.now_us,
             )
         )
@@ -61,4 +61,5 @@ class Head:
 
 def current_revision(connection: sa.Connection) -> int:
     """Read the last revision of the store."""
-    return connection.execute(sa.select(head.c.revision)).scalar_one()
+    revision: int = connection.execute(sa.select(head.c.revision)).scalar_one()
+    return revision

@@ -78,7 +78,7 @@ entry = sa.Table(
     sa.Column("revision", sa.BigInteger, nullable=False),
 )
 
-# One row says that `count` entries from `first_entry_id` on, which have serials in a
+# One row says that `entry_count` entries from `first_entry_id` on, which have serials in a
 # row, or the bank of `bank_number`, are not what they were before `revision`.
 change = sa.Table(
     "change",
@@ -87,7 +87,7 @@ change = sa.Table(
     sa.Column("kind", sa.SmallInteger, nullable=False),
     sa.Column("bank_number", sa.Integer, nullable=False),
     sa.Column("first_entry_id", sa.BigInteger, nullable=True),
-    sa.Column("count", sa.Integer, nullable=True),
+    sa.Column("entry_count", sa.Integer, nullable=True),
     sa.Column("changed_us", sa.BigInteger, nullable=False),
 )
 

@@ -51,7 +51,7 @@ def upgrade() -> None:
         sa.Column("kind", sa.SmallInteger, nullable=False),
         sa.Column("bank_number", sa.Integer, nullable=False),
         sa.Column("first_entry_id", sa.BigInteger, nullable=True),
-        sa.Column("count", sa.Integer, nullable=True),
+        sa.Column("entry_count", sa.Integer, nullable=True),
         sa.Column("changed_us", sa.BigInteger, nullable=False),
     )
     op.create_table(
