@@ -54,7 +54,9 @@ class Outcome:
     @property
     def distance(self) -> str:
         """The distance as a reviewer reads it."""
-        return f"over {RADIUS_BITS_SHOWN}" if self.distance_bits is None else str(self.distance_bits)
+        return (
+            f"over {RADIUS_BITS_SHOWN}" if self.distance_bits is None else str(self.distance_bits)
+        )
 
 
 def run(console: Console) -> bool:
@@ -77,7 +79,9 @@ def run(console: Console) -> bool:
                 _nothing_lost(client, server, entry_ids),
             ]
     for passed, finding in findings:
-        console.print(f"[{'green' if passed else 'red'}]{'as it should be' if passed else 'WRONG'}[/]: {finding}")
+        console.print(
+            f"[{'green' if passed else 'red'}]{'as it should be' if passed else 'WRONG'}[/]: {finding}"
+        )
     return all(passed for passed, _ in findings)
 
 
