@@ -131,7 +131,7 @@ class LoadProgress:
     def __call__(self, read: int, in_all: int) -> None:
         """Report entries read so far and in all."""
         now_s = time.monotonic()
-        if now_s >= self._next_s or read == in_all:
+        if in_all and (now_s >= self._next_s or read == in_all):
             self._next_s = now_s + REPORT_EVERY_S
             print(f"reading the store: {read:,} of {in_all:,} entries", file=sys.stderr, flush=True)  # noqa: T201 - progress is for the person who waits
 
