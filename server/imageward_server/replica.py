@@ -13,7 +13,6 @@ from collections.abc import Callable
 
 import structlog
 
-from imageward_index.errors import ImagewardError
 from imageward_index.index import Index
 from imageward_index.policy import BankSet
 from imageward_server.errors import RevisionNotReached
@@ -116,6 +115,6 @@ class Replica:
             try:
                 if self._store.revision() > self._revision:
                     self.catch_up()
-            except ImagewardError:
+            except Exception:
                 # Checks go on from memory; the next round tries again.
                 log.exception("feed not readable")
