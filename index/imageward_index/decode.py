@@ -34,7 +34,7 @@ IMAGE_BYTES_MAX: Final = 20_000_000
 IMAGE_PIXELS_MAX: Final = 100_000_000
 IMAGE_SIDE_MAX: Final = 16_384
 
-# OpenCV reads its limits once: before its first decoding, or when it is loaded.
+# OpenCV reads its limits once, when it is loaded.
 os.environ["OPENCV_IO_MAX_IMAGE_PIXELS"] = str(IMAGE_PIXELS_MAX)
 os.environ["OPENCV_IO_MAX_IMAGE_WIDTH"] = str(IMAGE_SIDE_MAX)
 os.environ["OPENCV_IO_MAX_IMAGE_HEIGHT"] = str(IMAGE_SIDE_MAX)
@@ -176,14 +176,14 @@ def _memory_refusal() -> ImageTooLarge:
 
 
 def _require_limits() -> None:
-    """Make OpenCV read its limits now; fail if it has decoded without them before."""
+    """Fail at the start if another module loaded OpenCV first, and so without limits."""
     header = b"BM" + struct.pack("<I4xIIiiHH24x", 54, 54, 40, IMAGE_SIDE_MAX + 1, 1, 1, 24)
     try:
         cv2.imdecode(np.frombuffer(header, np.uint8), cv2.IMREAD_GRAYSCALE)
     except cv2.error as error:
         if _LIMIT_NAME in str(error):
             return
-    raise ImportError("import imageward_index.decode before OpenCV is used: it has no limits now")
+    raise ImportError("import imageward_index.decode before cv2: OpenCV was loaded without limits")
 
 
 _require_limits()
