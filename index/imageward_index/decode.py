@@ -50,6 +50,8 @@ Pixels: TypeAlias = NDArray[np.integer | np.floating]
 
 # 16 bits to 8: 65,535 is 255 times 257.
 _BYTE_PER_WORD: Final = 1 / 257
+# What OpenCV's refusals by a limit have in common.
+_LIMIT_NAME: Final = "CV_IO_MAX_IMAGE_"
 
 
 def decode_grey(data: bytes) -> Grey:
@@ -152,15 +154,19 @@ def _turned(grey: Grey, turn: Turn) -> Grey:
 
 
 def _refusal(error: cv2.error) -> ImageTooLarge | UndecodableImage:
-    """What OpenCV's exception says, as one of ours."""
-    if "CV_IO_MAX_IMAGE" in error.err:
+    """What OpenCV's exception says, as one of ours.
+
+    Only its text is its own: the attributes are of the class, and so of every thread.
+    """
+    text = str(error)
+    if _LIMIT_NAME in text:
         return ImageTooLarge(
             f"the image is over {IMAGE_PIXELS_MAX} pixels or {IMAGE_SIDE_MAX} a side; "
             "send a smaller copy",
             pixels_max=IMAGE_PIXELS_MAX,
             side_max=IMAGE_SIDE_MAX,
         )
-    if error.code == cv2.Error.StsNoMem:
+    if f"({cv2.Error.StsNoMem}:" in text:
         return _memory_refusal()
     return UndecodableImage("the image is torn or forged; encode it anew")
 
@@ -175,7 +181,7 @@ def _require_limits() -> None:
     try:
         cv2.imdecode(np.frombuffer(header, np.uint8), cv2.IMREAD_GRAYSCALE)
     except cv2.error as error:
-        if "CV_IO_MAX_IMAGE" in error.err:
+        if _LIMIT_NAME in str(error):
             return
     raise ImportError("import imageward_index.decode before cv2: OpenCV was loaded without limits")
 
