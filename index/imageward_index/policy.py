@@ -58,12 +58,7 @@ class Policy:
     enabled: bool = True
 
     def __post_init__(self) -> None:
-        if not 0 <= self.radius_bits <= RADIUS_BITS_MAX:
-            raise InvalidRadius(
-                f"a radius of {self.radius_bits} bits was given; use 0..{RADIUS_BITS_MAX}",
-                radius_bits=self.radius_bits,
-                radius_bits_max=RADIUS_BITS_MAX,
-            )
+        _check_radius(self.radius_bits)
 
     def applies_to(self, surface: str) -> bool:
         """Say whether a check for this surface asks the bank; no surface asks every bank."""
@@ -95,7 +90,13 @@ class Selection:
 
     @classmethod
     def of(cls, banks: Iterable[Bank], radius_bits: int | None = None) -> Selection:
-        """Ask these banks, each within its own radius or all within the given one."""
+        """Ask these banks, each within its own radius or all within the given one.
+
+        Raises:
+            InvalidRadius: the given radius is outside 0..63.
+        """
+        if radius_bits is not None:
+            _check_radius(radius_bits)
         radius_of = np.full(BANK_NUMBER_MAX + 1, _NOT_ASKED, dtype=np.int8)
         action_of = {}
         for bank in banks:
@@ -141,3 +142,12 @@ class BankSet:
         """
         asked = [self.named(name) for name in names] if names else list(self)
         return Selection.of(bank for bank in asked if bank.policy.applies_to(surface))
+
+
+def _check_radius(radius_bits: int) -> None:
+    if not 0 <= radius_bits <= RADIUS_BITS_MAX:
+        raise InvalidRadius(
+            f"a radius of {radius_bits} bits was given; use 0..{RADIUS_BITS_MAX}",
+            radius_bits=radius_bits,
+            radius_bits_max=RADIUS_BITS_MAX,
+        )
