@@ -17,6 +17,8 @@ from imageward_index.index import RADIUS_BITS_MAX
 RADIUS_BITS_DEFAULT = 31
 # Selections that a set of banks remembers: frontends repeat a few scopes for ever.
 SELECTIONS_CACHED = 256
+# A name longer than a bank's can be is cut in a message: it came from a caller.
+NAME_CHARS_SHOWN = 64
 _NOT_ASKED = -1
 
 
@@ -128,7 +130,7 @@ class BankSet:
         try:
             return self._by_name[name]
         except KeyError:
-            raise BankNotFound(f"no bank is named {name!r}; list the banks there are") from None
+            raise unknown_bank(name) from None
 
     def numbered(self, number: int) -> Bank:
         """Return the bank of this number, which must exist."""
@@ -151,3 +153,11 @@ def _check_radius(radius_bits: int) -> None:
             radius_bits=radius_bits,
             radius_bits_max=RADIUS_BITS_MAX,
         )
+
+
+def unknown_bank(name: str) -> BankNotFound:
+    """Make the error about a name that is of no bank."""
+    return BankNotFound(
+        f"no bank is named {name[:NAME_CHARS_SHOWN]!r}; list the banks there are",
+        chars=len(name),
+    )
