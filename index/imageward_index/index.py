@@ -45,7 +45,7 @@ class Index:
             codes: uint8, shape (n, width_bits / 8).
 
         Raises:
-            InvalidBatch: ids and codes differ in number, or an id stands twice.
+            InvalidBatch: ids and codes differ in number, or an id is negative or stands twice.
             InvalidHash: the codes have another width.
             DuplicateId: an id is in the index already.
         """
@@ -56,6 +56,7 @@ class Index:
                 f"{len(id_array)} ids came with {len(codes)} codes; send one id a code"
             )
         if len(id_array):
+            _refuse_negative(id_array)
             self._tail.add(id_array, codes)
 
     def withdraw(self, ids: ArrayLike) -> int:
@@ -101,3 +102,9 @@ class Index:
 
 def _as_ids(ids: ArrayLike) -> NDArray[np.int64]:
     return np.ascontiguousarray(np.asarray(ids, dtype=np.int64).reshape(-1))
+
+
+def _refuse_negative(ids: NDArray[np.int64]) -> None:
+    # The upper bits of an id are its bank: a negative one would read as another bank's.
+    if ids.min() < 0:
+        raise InvalidBatch("an id of the batch is negative; send ids of 0 or more")

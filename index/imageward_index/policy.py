@@ -17,6 +17,8 @@ from imageward_index.index import RADIUS_BITS_MAX
 RADIUS_BITS_DEFAULT = 31
 # Selections that a set of banks remembers: frontends repeat a few scopes for ever.
 SELECTIONS_CACHED = 256
+# A name longer than a bank's can be is cut in a message: it came from a caller.
+NAME_CHARS_SHOWN = 64
 _NOT_ASKED = -1
 
 
@@ -58,12 +60,7 @@ class Policy:
     enabled: bool = True
 
     def __post_init__(self) -> None:
-        if not 0 <= self.radius_bits <= RADIUS_BITS_MAX:
-            raise InvalidRadius(
-                f"a radius of {self.radius_bits} bits was given; use 0..{RADIUS_BITS_MAX}",
-                radius_bits=self.radius_bits,
-                radius_bits_max=RADIUS_BITS_MAX,
-            )
+        _check_radius(self.radius_bits)
 
     def applies_to(self, surface: str) -> bool:
         """Say whether a check for this surface asks the bank; no surface asks every bank."""
@@ -95,7 +92,13 @@ class Selection:
 
     @classmethod
     def of(cls, banks: Iterable[Bank], radius_bits: int | None = None) -> Selection:
-        """Ask these banks, each within its own radius or all within the given one."""
+        """Ask these banks, each within its own radius or all within the given one.
+
+        Raises:
+            InvalidRadius: the given radius is outside 0..63.
+        """
+        if radius_bits is not None:
+            _check_radius(radius_bits)
         radius_of = np.full(BANK_NUMBER_MAX + 1, _NOT_ASKED, dtype=np.int8)
         action_of = {}
         for bank in banks:
@@ -127,7 +130,7 @@ class BankSet:
         try:
             return self._by_name[name]
         except KeyError:
-            raise BankNotFound(f"no bank is named {name!r}; list the banks there are") from None
+            raise unknown_bank(name) from None
 
     def numbered(self, number: int) -> Bank:
         """Return the bank of this number, which must exist."""
@@ -141,3 +144,20 @@ class BankSet:
         """
         asked = [self.named(name) for name in names] if names else list(self)
         return Selection.of(bank for bank in asked if bank.policy.applies_to(surface))
+
+
+def _check_radius(radius_bits: int) -> None:
+    if not 0 <= radius_bits <= RADIUS_BITS_MAX:
+        raise InvalidRadius(
+            f"a radius of {radius_bits} bits was given; use 0..{RADIUS_BITS_MAX}",
+            radius_bits=radius_bits,
+            radius_bits_max=RADIUS_BITS_MAX,
+        )
+
+
+def unknown_bank(name: str) -> BankNotFound:
+    """Make the error about a name that is of no bank."""
+    return BankNotFound(
+        f"no bank is named {name[:NAME_CHARS_SHOWN]!r}; list the banks there are",
+        chars=len(name),
+    )

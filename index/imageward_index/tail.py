@@ -20,9 +20,6 @@ from numpy.typing import NDArray
 from imageward_index.errors import DuplicateId, InvalidBatch
 from imageward_index.locks import ReadWriteLock
 
-# The server's threads are its parallelism; a pool in each of them would only fight it.
-faiss.omp_set_num_threads(1)
-
 # Withdrawn rows are dropped once there are this many and they are half of all.
 DEAD_ROWS_MIN = 4096
 
@@ -114,6 +111,9 @@ class Tail:
             queries: uint8, shape (q, width in bytes).
             radii: int64, shape (q,), in bits.
         """
+        # The server's threads are its parallelism; a pool in each would only fight it.
+        # OpenMP keeps the number by calling thread, so each must set it, not the import.
+        faiss.omp_set_num_threads(1)
         with self._lock.read():
             if not self._row_of or not len(queries):
                 return _NOTHING

@@ -7,8 +7,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from imageward_index.entry_id import BANK_NUMBER_MAX
-from imageward_index.errors import BankNotFound
-from imageward_index.policy import Action, Bank, Policy
+from imageward_index.policy import Action, Bank, Policy, unknown_bank
 from imageward_server.errors import BankExists, TooManyBanks
 from imageward_server.store.head import Head
 from imageward_server.store.records import BankRecord
@@ -82,7 +81,7 @@ def get(connection: sa.Connection, name: str) -> BankRecord:
     """
     row = connection.execute(sa.select(table).where(table.c.name == name)).first()
     if row is None:
-        raise BankNotFound(f"no bank is named {name!r}; list the banks there are")
+        raise unknown_bank(name)
     return _as_record(row)
 
 
