@@ -269,10 +269,15 @@ def test_a_draining_server_says_so(
 
 @pytest.mark.usefixtures("bank")
 def test_a_store_that_another_process_holds_is_unavailable(
-    channel: grpc.Channel, config: Config, error_info: ReadInfo, monkeypatch: pytest.MonkeyPatch
+    server: Server,
+    channel: grpc.Channel,
+    config: Config,
+    error_info: ReadInfo,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """STORE_UNAVAILABLE, UNAVAILABLE; checks go on from memory."""
     monkeypatch.setattr("imageward_server.store.engine.BUSY_TIMEOUT_MS", 50)
+    server._store.close()  # so that the next connection waits no longer than that
     with closing(sqlite3.connect(config.data_dir / FILE_NAME)) as other:
         other.execute("BEGIN IMMEDIATE")
         request = bank_pb2.CreateBankRequest(name="more").SerializeToString()
