@@ -82,9 +82,8 @@ def decode_grey(data: bytes) -> Grey:
             bytes=len(data),
             bytes_max=IMAGE_BYTES_MAX,
         )
-    header = read_header(data)
     try:
-        return np.ascontiguousarray(_decode(header))
+        return np.ascontiguousarray(_decode(read_header(data)))
     except cv2.error as error:
         raise _refusal(error) from error
     except MemoryError as error:

@@ -288,6 +288,15 @@ def test_flat_pictures_have_the_zero_hash(shade: int) -> None:
     assert hash_grey(grey).quality == 0
 
 
+@pytest.mark.parametrize("seed", range(8))
+def test_symmetric_pictures_have_the_hash_of_their_mirror(seed: int) -> None:
+    """Frequencies that are zero on paper are not bits of rounding noise."""
+    half = noise(seed, 90, 45)
+    codes = hash_orientations(np.hstack([half, np.fliplr(half)])).codes
+
+    assert codes[Orientation.IDENTITY].tolist() == codes[Orientation.FLIP_HORIZONTAL].tolist()
+
+
 def test_strided_pictures_hash_like_copies() -> None:
     """A view into other pixels hashes like a copy of them."""
     grey = bundled("camera.png")[7:400:2, 300:20:-1]
