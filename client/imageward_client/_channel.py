@@ -16,7 +16,9 @@ from imageward_client._rpc import RPCS
 
 # The largest batch, with room for what surrounds its images and hashes.
 MESSAGE_BYTES_MAX = BATCH_BYTES_MAX + 2_000_000
-KEEPALIVE_S = 30
+# A server drops clients that ping an idle stream more often than every 5 minutes,
+# unless it was configured otherwise.
+KEEPALIVE_S = 300
 KEEPALIVE_TIMEOUT_S = 10
 # A restarted server is found again at once; gRPC's own defaults are 1 and 120 s.
 RECONNECT_FIRST_S = 0.1
