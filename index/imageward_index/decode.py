@@ -130,9 +130,8 @@ def _over_white(pixels: Pixels, header: Header) -> Grey:
     """
     shades = _in_bytes(pixels)
     if shades.ndim == 2:  # noqa: PLR2004 rows and columns
-        return (
-            shades if header.clear_level is None else _cleared(shades, pixels, header.clear_level)
-        )
+        clear = header.clear_level
+        return shades if clear is None else np.where(pixels == clear, np.uint8(255), shades)
     if shades.shape[2] == 3:  # noqa: PLR2004 blue, green and red
         return np.asarray(cv2.cvtColor(shades, cv2.COLOR_BGR2GRAY), np.uint8)
     grey = cv2.cvtColor(shades, cv2.COLOR_BGRA2GRAY)
@@ -141,10 +140,6 @@ def _over_white(pixels: Pixels, header: Header) -> Grey:
         return np.asarray(cv2.add(grey, cv2.bitwise_not(alpha)), np.uint8)
     darkness = cv2.multiply(cv2.bitwise_not(grey), alpha, scale=1 / 255)
     return np.asarray(cv2.bitwise_not(darkness), np.uint8)
-
-
-def _cleared(grey: Grey, pixels: Pixels, clear_level: int) -> Grey:
-    return np.where(pixels == clear_level, np.uint8(255), grey)
 
 
 def _turned(grey: Grey, turn: Turn) -> Grey:
