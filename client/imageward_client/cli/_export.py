@@ -54,7 +54,7 @@ def export(
             exported += 1
             left_out += not is_whole
             advance(1)
-    note(f"{exported:,} hashes exported from {bank}")
+    note(f"{exported:,} exported from {bank}")
     if left_out:
         note(f"{left_out:,} references hold line breaks and were left out")
     if output and session.output.json:

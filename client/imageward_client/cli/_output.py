@@ -96,6 +96,9 @@ def _console(*, stderr: bool = False) -> Console:
 def _cell(value: object) -> Text:
     if value is None or value in ("", [], ()):
         return Text("-")
+    if isinstance(value, Mapping):
+        # An error_row: its message goes to standard error beside the table.
+        return Text(_printable(value["reason"] or value["code"]))
     if isinstance(value, list | tuple):
         return Text(_printable(", ".join(map(str, value))))
     return Text(_printable(str(value)))
