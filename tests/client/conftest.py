@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import operator
 import re
 import threading
@@ -18,7 +17,6 @@ from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent import futures
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import grpc
@@ -36,7 +34,6 @@ from imageward.v1 import (
     match_pb2,
     match_pb2_grpc,
 )
-from imageward_client.cli import main
 
 SERVICES = (
     match_pb2.DESCRIPTOR.services_by_name["MatchService"],
@@ -404,48 +401,3 @@ async def _awaited(target: str, options: Options, call: Callable[[object], Any])
 def ask(request: pytest.FixtureRequest) -> Ask:
     """Both clients, one after the other."""
     return Ask(request.param)
-
-
-@dataclass(frozen=True)
-class Ran:
-    """What a command left behind."""
-
-    code: int
-    out: str
-    err: str
-
-    @property
-    def objects(self) -> list[Any]:
-        """Its standard output as JSON lines."""
-        return [json.loads(line) for line in self.out.splitlines()]
-
-
-Run = Callable[..., Ran]
-
-
-@pytest.fixture
-def run(peer: Peer, capfd: pytest.CaptureFixture[str]) -> Run:
-    """Runs the command in this process against the scripted server."""
-
-    def ran(*arguments: object) -> Ran:
-        with pytest.raises(SystemExit) as exited:
-            main(["--server", peer.target, *map(str, arguments)])
-        captured = capfd.readouterr()
-        return Ran(int(exited.value.code or 0), captured.out, captured.err)
-
-    return ran
-
-
-@pytest.fixture
-def picture(tmp_path: Path) -> Callable[[str], Path]:
-    """Writes a file whose first word scripts the server's verdict."""
-
-    def written(words: str) -> Path:
-        path = tmp_path / f"{words.replace(' ', '-')}.jpg"
-        path.write_bytes(words.encode())
-        return path
-
-    return written
-
-
-Picture = Callable[[str], Path]

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
@@ -57,7 +58,7 @@ class Output:
 
 def print_json(row: Row) -> None:
     """Prints one JSON object on one line."""
-    print(json.dumps(row, default=str), flush=True)  # noqa: T201 - this is the output
+    print(json.dumps(row, default=datetime.isoformat), flush=True)  # noqa: T201 - this is the output
 
 
 def note(text: str) -> None:

@@ -18,7 +18,8 @@ from imageward_client.cli._app import app
 from imageward_client.cli._exit import MEANINGS
 
 if TYPE_CHECKING:
-    from tests.client.conftest import Peer, Picture, Run
+    from tests.client.cli.conftest import Picture, Run
+    from tests.client.conftest import Peer
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,8 @@ from imageward_client.cli import ExitCode
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tests.client.conftest import Peer, Run
+    from tests.client.cli.conftest import Run
+    from tests.client.conftest import Peer
 
 HEX = "0f" * 32
 SEED = 20_261_122
