@@ -97,6 +97,7 @@ class Scripted(match_pb2_grpc.MatchServiceServicer, bank_pb2_grpc.BankServiceSer
         self._failures: dict[str, list[Failure]] = defaultdict(list)
         self._delays_s: dict[str, float] = {}
         self.gate = threading.Event()
+        self.stream_ended = threading.Event()
         self.lock = threading.Lock()
 
     def fail(
@@ -104,6 +105,10 @@ class Scripted(match_pb2_grpc.MatchServiceServicer, bank_pb2_grpc.BankServiceSer
     ) -> None:
         """Makes the next calls of a method end with a status."""
         self._failures[method].extend([Failure(code, **details)] * times)
+
+    def failure(self, code: grpc.StatusCode, **details: object) -> Failure:
+        """Returns a status that a scripted answer may be."""
+        return Failure(code, **details)
 
     def hold(self, method: str, hold_s: float) -> None:
         """Makes a method wait for the gate, at most so long, before it answers."""
@@ -137,11 +142,14 @@ class Scripted(match_pb2_grpc.MatchServiceServicer, bank_pb2_grpc.BankServiceSer
         self, request_iterator: Iterator[Message], context: grpc.ServicerContext
     ) -> Iterator[Message]:
         """Answers each question in order."""
-        for request in request_iterator:
-            self.requests["CheckStream"].append(request)
-            for failure in self._failures.pop("CheckStream", []):
-                failure.abort(context)
-            yield self._stream_answer(request)
+        try:
+            for request in request_iterator:
+                self.requests["CheckStream"].append(request)
+                for failure in self._failures.pop("CheckStream", []):
+                    failure.abort(context)
+                yield self._stream_answer(request)
+        finally:
+            self.stream_ended.set()
 
     def _stream_answer(self, request: Message) -> Answer:
         if request.image.startswith(b"torn"):

@@ -19,7 +19,8 @@ from imageward_client.errors import (
     Unavailable,
 )
 
-# What to do, where the server's own message cannot know. The first that fits is told.
+# What to do, where the message cannot know it. Unavailable itself is the network's: the
+# server's own reasons have classes below it.
 HINTS: dict[type[ImagewardClientError], str] = {
     Loading: "wait for it with `imageward status --wait SECONDS`",
     Unavailable: "is imageward-server running there? --server or IMAGEWARD_SERVER name another",
@@ -79,12 +80,11 @@ def main(arguments: list[str] | None = None) -> None:
         _tell(error)
     except OSError as error:
         # Of a file that was named; the network's are ImagewardClientErrors.
-        note(f"imageward: {error.strerror}: {error.filename}")
+        note(f"imageward: {error}")
     sys.exit(ExitCode.FAILED)
 
 
 def _tell(error: ImagewardClientError) -> None:
     note(f"imageward: {error.message} [{error.reason or error.code or type(error).__name__}]")
-    hint = next((text for kind, text in HINTS.items() if isinstance(error, kind)), None)
-    if hint:
-        note(f"imageward: {hint}")
+    if type(error) in HINTS:
+        note(f"imageward: {HINTS[type(error)]}")

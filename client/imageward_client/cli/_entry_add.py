@@ -24,7 +24,7 @@ from imageward_client.cli._session import (
 
 # Well under what the server reads at once, so that a batch is answered in seconds.
 BATCH_BYTES = 24_000_000
-COLUMNS = ("file", "entry_id", "quality", "refused")
+COLUMNS = ("file", "entry_id", "quality", "refusal")
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +121,4 @@ def _too_large() -> AddResult:
 
 def _row(path: Path, result: AddResult) -> Row:
     row = {"file": str(path), "entry_id": result.entry_id, "quality": result.quality}
-    if result.refusal is None:
-        return row
-    return row | {"refused": result.refusal.reason, "refusal": error_row(result.refusal)}
+    return row if result.refusal is None else row | {"refusal": error_row(result.refusal)}

@@ -13,7 +13,7 @@ import typer
 from imageward_client import Entry, EntryState
 from imageward_client.cli._lines import HashLine, MalformedLine, format_line
 from imageward_client.cli._output import note, print_json, progress
-from imageward_client.cli._session import IntoBank, Json, opened
+from imageward_client.cli._session import IntoBank, Json, Session, opened
 
 
 def register(app: typer.Typer) -> None:
@@ -42,30 +42,25 @@ def export(
     They are personal data. With --json and -o one object: bank, file, exported and
     references_left_out; without -o the lines are the output and --json changes nothing.
     """
-    left_out = exported = 0
-    with (
-        opened(ctx, json=json) as session,
-        _opened(output) as stream,
-        progress(f"exporting {bank}", None) as advance,
-    ):
+    with opened(ctx, json=json) as session:
+        counts = _exported(session, bank, output)
+        note(f"{counts['exported']:,} exported from {bank}")
+        if counts["references_left_out"]:
+            note(f"{counts['references_left_out']:,} references hold line breaks and were left out")
+        if output and session.output.json:
+            print_json({"bank": bank, "file": str(output)} | counts)
+
+
+def _exported(session: Session, bank: str, output: Path | None) -> dict[str, int]:
+    counts = {"exported": 0, "references_left_out": 0}
+    with _opened(output) as stream, progress(f"exporting {bank}", None) as advance:
         for entry in session.client.list_entries(bank, EntryState.ACTIVE):
             line, is_whole = _line(entry)
             stream.write(line.encode() + b"\n")
-            exported += 1
-            left_out += not is_whole
+            counts["exported"] += 1
+            counts["references_left_out"] += not is_whole
             advance(1)
-    note(f"{exported:,} hashes exported from {bank}")
-    if left_out:
-        note(f"{left_out:,} references hold line breaks and were left out")
-    if output and session.output.json:
-        print_json(
-            {
-                "bank": bank,
-                "file": str(output),
-                "exported": exported,
-                "references_left_out": left_out,
-            }
-        )
+    return counts
 
 
 def _line(entry: Entry) -> tuple[str, bool]:

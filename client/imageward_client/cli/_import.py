@@ -107,19 +107,24 @@ def import_(
     With --json one object: bank, banked, banked_before, refused, refusals and revision. Each
     call has 60 s unless --timeout says otherwise.
     """
+    with opened(ctx, json=json, default_timeout_s=BATCH_TIMEOUT_S) as session:
+        tally = _imported(session, file, bank, references=references, again=again)
+        _tell(session, bank, tally)
+    raise typer.Exit(ExitCode.REFUSED if tally.refused else ExitCode.OK)
+
+
+def _imported(session: Session, file: Path, bank: str, *, references: bool, again: bool) -> Tally:
     tally = Tally()
+    done_bytes = 0
     with (
-        opened(ctx, json=json, default_timeout_s=BATCH_TIMEOUT_S) as session,
         file.open("rb") as stream,
         progress("importing (bytes)", file.stat().st_size) as advance,
     ):
-        done_bytes = 0
         for batch in _batches(read_lines(stream, references=references), tally):
             tally.count(list(batch), _send(session, bank, batch, again=again))
             advance(stream.tell() - done_bytes)
             done_bytes = stream.tell()
-    _tell(session, bank, tally)
-    raise typer.Exit(ExitCode.REFUSED if tally.refused else ExitCode.OK)
+    return tally
 
 
 def _batches(

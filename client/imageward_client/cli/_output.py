@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
@@ -57,7 +58,7 @@ class Output:
 
 def print_json(row: Row) -> None:
     """Prints one JSON object on one line."""
-    print(json.dumps(row, default=str), flush=True)  # noqa: T201 - this is the output
+    print(json.dumps(row, default=datetime.isoformat), flush=True)  # noqa: T201 - this is the output
 
 
 def note(text: str) -> None:
@@ -96,6 +97,9 @@ def _console(*, stderr: bool = False) -> Console:
 def _cell(value: object) -> Text:
     if value is None or value in ("", [], ()):
         return Text("-")
+    if isinstance(value, Mapping):
+        # An error_row: its message goes to standard error beside the table.
+        return Text(_printable(value["reason"] or value["code"]))
     if isinstance(value, list | tuple):
         return Text(_printable(", ".join(map(str, value))))
     return Text(_printable(str(value)))

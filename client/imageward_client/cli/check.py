@@ -11,7 +11,7 @@ from imageward_client.cli._exit import BY_VERDICT, EPILOG, ExitCode, most_severe
 from imageward_client.cli._output import Row, error_row, note
 from imageward_client.cli._session import Banks, Files, Json, Session, opened, read_image
 
-COLUMNS = ("file", "verdict", "entry_ids", "quality", "revision")
+COLUMNS = ("file", "verdict", "entry_ids", "quality", "revision", "error")
 
 
 def register(app: typer.Typer) -> None:

@@ -82,7 +82,7 @@ def _row(entry: Entry) -> Row:
         "source": entry.source.value,
         "quality": entry.hash.quality,
         "reference": entry.reference,
-        "create_time": entry.create_time.isoformat(),
-        "update_time": entry.update_time.isoformat(),
+        "create_time": entry.create_time,
+        "update_time": entry.update_time,
         "revision": entry.revision,
     }
