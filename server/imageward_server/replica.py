@@ -13,7 +13,6 @@ from collections.abc import Callable
 
 import structlog
 
-from imageward_index.errors import ImagewardError
 from imageward_index.index import Index
 from imageward_index.policy import BankSet
 from imageward_server.errors import RevisionNotReached
@@ -116,6 +115,7 @@ class Replica:
             try:
                 if self._store.revision() > self._revision:
                     self.catch_up()
-            except ImagewardError:
-                # Checks go on from memory; the next round tries again.
+            except Exception:
+                # Checks go on from memory; the next round tries again. Whatever it was:
+                # a follower that ended would leave them behind for ever, unnoticed.
                 log.exception("feed not readable")
