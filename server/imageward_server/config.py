@@ -19,11 +19,13 @@ from pydantic_settings import (
     EnvSettingsSource,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
+    SettingsError,
 )
 
 ENV_PREFIX = "IMAGEWARD_SERVER_"
 # Named by --config or this variable.
 ENV_FILE = ENV_PREFIX + "CONFIG"
+PORT_MAX = 65_535
 
 
 class InvalidConfig(Exception):
@@ -89,6 +91,14 @@ class Config(BaseSettings):
             raise ValueError("name at least one surface")
         return surfaces
 
+    @field_validator("listen")
+    @classmethod
+    def _check_port(cls, listen: str) -> str:
+        port = int(listen.rpartition(":")[2])
+        if port > PORT_MAX:
+            raise ValueError(f"port {port} is over {PORT_MAX}")
+        return listen
+
     @model_validator(mode="after")
     def _refuse_plaintext(self) -> Config:
         if not (self.allow_plaintext or _is_loopback(self.listen.rpartition(":")[0])):
@@ -150,29 +160,37 @@ def _read_file(file: Path | None) -> dict[str, Any]:
     if file is None:
         return {}
     try:
-        return tomllib.loads(file.read_text())
+        found = tomllib.loads(file.read_text())
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise InvalidConfig(f"the configuration file {file} cannot be read: {error}") from error
+    # pydantic-settings would take a name such as `_env_file` as an order to itself.
+    if unknown := sorted(found.keys() - Config.model_fields.keys()):
+        raise InvalidConfig(f"{file} sets {unknown[0]}, which is not a setting")
+    return found
 
 
 def _read_environment() -> dict[str, Any]:
     unknown = [
         name
         for name in os.environ
-        if name.startswith(ENV_PREFIX)
+        if name.upper().startswith(ENV_PREFIX)
         and name != ENV_FILE
-        and name.removeprefix(ENV_PREFIX).lower() not in Config.model_fields
+        and name[len(ENV_PREFIX) :].lower() not in Config.model_fields
     ]
     if unknown:
         raise InvalidConfig(f"the environment sets {unknown[0]}, which is not a setting")
-    return EnvSettingsSource(Config)()
+    try:
+        return EnvSettingsSource(Config)()
+    except SettingsError as error:
+        raise InvalidConfig(f"the environment cannot be read: {error}; lists are JSON") from error
 
 
 def _explain(error: ValidationError, origins: Mapping[str, str]) -> str:
     lines = []
     for problem in error.errors(include_url=False):
         name = ".".join(str(part) for part in problem["loc"])
-        origin = f" (from {origins[name]})" if name in origins else ""
+        setting = name.partition(".")[0]
+        origin = f" (from {origins[setting]})" if setting in origins else ""
         lines.append(f"{name}{origin}: {problem['msg']}" if name else problem["msg"])
     return "; ".join(lines)
 

@@ -116,5 +116,6 @@ class Replica:
                 if self._store.revision() > self._revision:
                     self.catch_up()
             except Exception:
-                # Checks go on from memory; the next round tries again.
+                # Checks go on from memory; the next round tries again. Whatever it was:
+                # a follower that ended would leave them behind for ever, unnoticed.
                 log.exception("feed not readable")

@@ -41,7 +41,8 @@ def _unpack(token: str) -> tuple[str, str]:
         raise _invalid()
     try:
         match json.loads(base64.b64decode(token, altchars=b"-_", validate=True)):
-            case [str(digest), str(last)]:
+            # Keys are ids and names of banks; a forged one could hold what no store takes.
+            case [str(digest), str(last)] if last.isascii() and last.isprintable():
                 return digest, last
     except ValueError as error:  # neither base64, nor UTF-8, nor JSON
         raise _invalid() from error

@@ -21,6 +21,8 @@ from imageward_server.errors import DataCorrupt, StoreUnavailable
 FILE_NAME = "imageward.sqlite3"
 # How long a writer waits for another process's transaction.
 BUSY_TIMEOUT_MS = 5000
+# The lower byte of SQLite's error codes is the kind; the upper ones say more of it.
+_KIND_MASK = 0xFF
 
 
 def sqlite_url(data_dir: Path) -> str:
@@ -57,17 +59,22 @@ def writing(engine: sa.Engine) -> Iterator[sa.Connection]:
 def _translated() -> Iterator[None]:
     try:
         yield
+    except sa.exc.TimeoutError as error:
+        raise StoreUnavailable("every connection to the store is busy; try again") from error
     except sa.exc.DatabaseError as error:
-        if isinstance(error.orig, sqlite3.DatabaseError) and error.orig.sqlite_errorcode in (
-            sqlite3.SQLITE_CORRUPT,
-            sqlite3.SQLITE_NOTADB,
-        ):
+        if _says_corrupt(error.orig):
             raise DataCorrupt(
                 "the store's file is damaged; stop the server and restore the last backup"
             ) from error
         if isinstance(error, sa.exc.OperationalError | sa.exc.InterfaceError):
             raise StoreUnavailable("the store does not answer; try again") from error
         raise
+
+
+def _says_corrupt(error: BaseException | None) -> bool:
+    # Errors of Python's own module, such as a value that cannot be bound, have no code.
+    kind = getattr(error, "sqlite_errorcode", 0) & _KIND_MASK
+    return kind in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
 
 def _configure_sqlite(connection: sqlite3.Connection, _record: Any) -> None:  # noqa: ANN401 - SQLAlchemy's hook

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from imageward_index.pdq import HASH_BYTES
 from imageward_index.policy import Bank
+from imageward_server.errors import DataCorrupt
 from imageward_server.store import banks
 from imageward_server.store.records import EntryStates, FeedPage
 from imageward_server.store.schema import ChangeKind, EntryState, change, entry
@@ -92,6 +93,13 @@ def _states(rows: Iterable[tuple[int, int, bytes]]) -> EntryStates:
 
 def _arrays(pairs: Iterable[tuple[int, bytes]]) -> tuple[NDArray[np.int64], NDArray[np.uint8]]:
     ids, codes = zip(*pairs, strict=True) if (pairs := list(pairs)) else ((), ())
+    # Joined, a short code would shift all that follow onto other ids.
+    if any(len(code) != HASH_BYTES for code in codes):
+        raise DataCorrupt(
+            f"the store holds a hash that is not {HASH_BYTES} bytes; "
+            "stop the server and restore the last backup",
+            bytes_expected=HASH_BYTES,
+        )
     return (
         np.array(ids, dtype=np.int64),
         np.frombuffer(b"".join(codes), dtype=np.uint8).reshape(-1, HASH_BYTES),

@@ -65,8 +65,8 @@ class Store:
             DataCorrupt: the file is damaged or not a database.
         """
         upgrade(self._engine)
-        with self._writer, writing(self._engine) as connection:
-            entries.forget_requests(connection, self._now_us() - REQUEST_MEMORY_S * 1_000_000)
+        with self._changing() as head:
+            _forget_requests(head)
 
     def close(self) -> None:
         """Close every connection."""
@@ -102,6 +102,7 @@ class Store:
     ) -> Addition:
         """Bank entries; see `entries.add`."""
         with self._changing() as head:
+            _forget_requests(head)
             return entries.add(head, bank_name, request_id, new_entries)
 
     def set_state(self, entry_ids: Sequence[int], state: EntryState) -> tuple[int, int]:
@@ -152,3 +153,8 @@ class Store:
 
     def _now_us(self) -> int:
         return int(self._clock() * 1_000_000)
+
+
+def _forget_requests(head: Head) -> None:
+    # At every addition, not only when a store is opened: a server runs for months.
+    entries.forget_requests(head.connection, head.now_us - REQUEST_MEMORY_S * 1_000_000)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import sys
 import types
-from pathlib import Path  # noqa: TC003 - typer reads it from an annotation
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import grpc
