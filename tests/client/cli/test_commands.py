@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import sys
 import types
-from pathlib import Path  # noqa: TC003 - typer reads it from an annotation
 from typing import TYPE_CHECKING, Annotated, Any
 
 import grpc
@@ -18,6 +17,8 @@ from imageward_client.cli._app import app
 from imageward_client.cli._exit import MEANINGS
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from tests.client.cli.conftest import Picture, Run
     from tests.client.conftest import Peer
 
@@ -294,6 +295,6 @@ def _commands(command: object) -> list[Any]:
 
 
 def _hash_files(
-    files: list[Path], *, as_json: Annotated[bool, typer.Option("--json")] = False
+    files: list[str], *, as_json: Annotated[bool, typer.Option("--json")] = False
 ) -> None:
     typer.echo(f"{files[0]} {as_json}")
