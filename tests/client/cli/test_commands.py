@@ -5,7 +5,10 @@ from __future__ import annotations
 import re
 import sys
 import types
+<<<<<<< HEAD
 from pathlib import Path
+=======
+>>>>>>> client
 from typing import TYPE_CHECKING, Annotated, Any
 
 import grpc
@@ -18,6 +21,8 @@ from imageward_client.cli._app import app
 from imageward_client.cli._exit import MEANINGS
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from tests.client.cli.conftest import Picture, Run
     from tests.client.conftest import Peer
 
@@ -294,6 +299,6 @@ def _commands(command: object) -> list[Any]:
 
 
 def _hash_files(
-    files: list[Path], *, as_json: Annotated[bool, typer.Option("--json")] = False
+    files: list[str], *, as_json: Annotated[bool, typer.Option("--json")] = False
 ) -> None:
     typer.echo(f"{files[0]} {as_json}")
