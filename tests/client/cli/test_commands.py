@@ -5,10 +5,6 @@ from __future__ import annotations
 import re
 import sys
 import types
-<<<<<<< HEAD
-from pathlib import Path
-=======
->>>>>>> client
 from typing import TYPE_CHECKING, Annotated, Any
 
 import grpc
