@@ -44,7 +44,7 @@ def config(tmp_path: Path) -> Config:
 def server(config: Config) -> Iterator[Server]:
     """Run a server in this process, on a real port."""
     running = Server(config)
-    running.start(lambda _read, _in_all: None)
+    running.start(lambda *_progress: None)
     yield running
     running.stop()
 

@@ -1,18 +1,53 @@
 """The index: codes under stable ids, every one within a radius found, none beyond.
 
-It owns what a code, an id and a radius may be. How codes are held and scanned is
-`tail`'s matter.
+It is log-structured (O'Neil et al., "The log-structured merge-tree", 1996):
+
+- the **tail** takes every new code and is scanned;
+- **segments** are sealed files, mapped and searched by multi-index hashing;
+- a withdrawn code is hidden by a bit beside its segment until a merge drops it.
+
+A search works on a *view*: which segments and tails there are, in one immutable
+value. Sealing and merging make another view beside it and put it in its place, so
+they never hold up a search. Files, manifests and threads are `sealer`'s matter.
 """
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Sequence
+from typing import NamedTuple
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from imageward_index.errors import InvalidBatch, InvalidHash, InvalidRadius
-from imageward_index.tail import Matches, Tail
+from imageward_index.errors import DuplicateId, InvalidBatch, InvalidHash, InvalidRadius
+from imageward_index.live_segment import LiveSegment
+from imageward_index.matches import Matches
+from imageward_index.segment import RADIUS_MAX, Segment
+from imageward_index.tail import Tail
 
-RADIUS_BITS_MAX = 63
+# A hash of a whole image; of these an id has one.
+WHOLE_IMAGE_BITS = 256
+RADIUS_BITS_MAX = RADIUS_MAX[WHOLE_IMAGE_BITS]
+
+
+class View(NamedTuple):
+    """The parts that a search reads.
+
+    Attributes:
+        segments: sealed codes.
+        frozen: tails that take no more codes and wait to be sealed.
+        tail: the tail that new codes go to.
+    """
+
+    segments: tuple[LiveSegment, ...]
+    frozen: tuple[Tail, ...]
+    tail: Tail
+
+    @property
+    def parts(self) -> tuple[LiveSegment | Tail, ...]:
+        """All of them."""
+        return (*self.segments, *self.frozen, self.tail)
 
 
 class Index:
@@ -22,89 +57,219 @@ class Index:
     it returned.
 
     Args:
-        width_bits: bits a code, a multiple of 8.
+        width_bits: bits a code, 64 or 256. Of 64 bits an id may have many codes.
     """
 
-    def __init__(self, width_bits: int = 256) -> None:
-        self._width_bytes = width_bits // 8
-        self._tail = Tail(width_bits)
+    def __init__(self, width_bits: int = WHOLE_IMAGE_BITS) -> None:
+        self.width_bits = width_bits
+        self.radius_bits_max = RADIUS_MAX[width_bits]
+        self._view = View((), (), Tail(width_bits))
+        self._revision = 0
+        self._changing = threading.Lock()
+        # What was withdrawn while another view is being made; None while none is.
+        self._withdrawn_since: list[NDArray[np.int64]] | None = None
 
     def __len__(self) -> int:
         """Count the codes that searches can find."""
-        return len(self._tail)
+        return sum(len(part) for part in self._view.parts)
+
+    @property
+    def view(self) -> View:
+        """The parts that searches read now."""
+        return self._view
+
+    @property
+    def revision(self) -> int:
+        """The last change of the store that is in it, as `applied` was told."""
+        return self._revision
+
+    def applied(self, revision: int) -> None:
+        """Note that every change of the store up to this one is in the index."""
+        with self._changing:
+            self._revision = revision
 
     def contains(self, ids: ArrayLike) -> NDArray[np.bool_]:
         """Say for each id, shape (n,), whether searches can find it."""
-        return self._tail.contains(_as_ids(ids))
+        return _contains(self._view.parts, _as_ids(ids))
 
     def add(self, ids: ArrayLike, codes: NDArray[np.uint8]) -> None:
         """Add codes, all of them or none.
 
         Args:
-            ids: int64, shape (n,), 0 or more, none of them in the index.
+            ids: int64, shape (n,), 0 or more, none of them in the index. All codes of
+                an id come in one call, side by side.
             codes: uint8, shape (n, width_bits / 8).
 
         Raises:
-            InvalidBatch: ids and codes differ in number, or an id is negative or stands twice.
+            InvalidBatch: ids and codes differ in number, or an id is negative or stands
+                in two places.
             InvalidHash: the codes have another width.
             DuplicateId: an id is in the index already.
         """
         id_array = _as_ids(ids)
         self._check_width(codes)
-        if len(id_array) != len(codes):
-            raise InvalidBatch(
-                f"{len(id_array)} ids came with {len(codes)} codes; send one id a code"
-            )
-        if len(id_array):
-            _refuse_negative(id_array)
-            self._tail.add(id_array, codes)
+        self._check_ids(id_array, codes)
+        if not len(id_array):
+            return
+        with self._changing:
+            view = self._view
+            if _contains((*view.segments, *view.frozen), id_array).any():
+                raise DuplicateId(
+                    "an id is in the index already; withdraw it before adding it again"
+                )
+            view.tail.add(id_array, codes)
 
     def withdraw(self, ids: ArrayLike) -> int:
-        """Hide codes from every later search; unknown ids change nothing.
+        """Hide the codes of ids from every later search; unknown ids change nothing.
 
         Returns:
-            How many were there to hide.
+            How many ids were there to hide.
         """
-        return self._tail.withdraw(_as_ids(ids))
+        id_array = np.unique(_as_ids(ids))
+        with self._changing:
+            if self._withdrawn_since is not None:
+                self._withdrawn_since.append(id_array)
+            return sum(part.withdraw(id_array) for part in self._view.parts)
 
-    def search(self, queries: NDArray[np.uint8], radii: ArrayLike) -> Matches:
+    def search(
+        self, queries: NDArray[np.uint8], radii: ArrayLike, *, first_only: bool = False
+    ) -> Matches:
         """Find every code within the radius of each query.
 
         Args:
             queries: uint8, shape (q, width_bits / 8).
-            radii: one for all or shape (q,), in bits, 0..63, inclusive.
+            radii: one for all or shape (q,), in bits, inclusive; 0..63, of 64 bits 0..8.
+            first_only: of each query one match in each part of the index is enough.
 
         Returns:
-            The matches, sorted by query, distance and id.
+            The matches, sorted by query, distance, id and ordinal.
 
         Raises:
             InvalidHash: the queries have another width.
-            InvalidRadius: a radius is outside 0..63.
+            InvalidRadius: a radius is out of range.
         """
         self._check_width(queries)
         radius_array = np.broadcast_to(np.asarray(radii, dtype=np.int64), len(queries))
-        if len(queries) and not 0 <= radius_array.min() <= radius_array.max() <= RADIUS_BITS_MAX:
-            raise InvalidRadius(
-                f"a radius of {radius_array.min()}..{radius_array.max()} bits was asked for; "
-                f"use 0..{RADIUS_BITS_MAX}",
-                radius_bits_max=RADIUS_BITS_MAX,
+        self._check_radii(radius_array)
+        if not len(queries):
+            return Matches.none()
+        view = self._view
+        found = [
+            segment.search(queries, radius_array, first_only=first_only)
+            for segment in view.segments
+        ]
+        found += [tail.search(queries, radius_array) for tail in (*view.frozen, view.tail)]
+        return Matches.join(found)
+
+    def freeze(self) -> tuple[int, tuple[Tail, ...]]:
+        """Let a new tail take what comes; return the revision and the tails to be sealed.
+
+        Every change up to the revision is in them or in the segments.
+        """
+        with self._changing:
+            view = self._view
+            frozen = (*view.frozen, view.tail) if len(view.tail) else view.frozen
+            self._view = View(view.segments, frozen, Tail(self.width_bits))
+            return self._revision, frozen
+
+    def restore(
+        self, segments: Sequence[Segment], dead_ids: Sequence[NDArray[np.int64]], revision: int
+    ) -> None:
+        """Begin with sealed codes.
+
+        Args:
+            segments: what a manifest names.
+            dead_ids: of each segment, the ids that are withdrawn.
+            revision: the last change that is in them.
+        """
+        live = [LiveSegment(segment) for segment in segments]
+        for one, ids in zip(live, dead_ids, strict=True):
+            one.withdraw(ids)
+        with self._changing:
+            self._view = View(tuple(live), (), Tail(self.width_bits))
+            self._revision = revision
+
+    def adopt(self, segments: Sequence[Segment]) -> None:
+        """Serve from these segments instead, and forget what of the tails is in them.
+
+        The index must have every change that is in the segments. What is live stays
+        live and what is withdrawn stays withdrawn, whatever changes meanwhile.
+
+        Args:
+            segments: those that stay, and the new ones.
+        """
+        self.freeze()
+        with self._changing:
+            self._withdrawn_since = []
+            base = self._view
+        kept = {live.segment.path: live for live in base.segments}
+        fresh = [
+            LiveSegment(segment, live_ids=lambda ids: _contains(base.parts, ids))
+            for segment in segments
+            if segment.path not in kept
+        ]
+        rest = self._rest(base.frozen, fresh)
+        with self._changing:
+            for ids in self._withdrawn_since:
+                rest.withdraw(ids)
+                for live in fresh:
+                    live.withdraw(ids)
+            self._withdrawn_since = None
+            by_path = kept | {live.segment.path: live for live in fresh}
+            self._view = View(
+                tuple(by_path[segment.path] for segment in segments),
+                (*self._view.frozen[len(base.frozen) :], *((rest,) if len(rest) else ())),
+                self._view.tail,
             )
-        return self._tail.search(queries, radius_array)
+
+    def _rest(self, tails: Sequence[Tail], sealed: Sequence[LiveSegment]) -> Tail:
+        """Gather the codes of tails that no new segment has."""
+        rest = Tail(self.width_bits)
+        for tail in tails:
+            ids, codes = tail.live()
+            for live in sealed:
+                left = ~live.segment.contains(ids)
+                ids, codes = ids[left], codes[left]
+            if len(ids):
+                rest.add(ids, codes)
+        return rest
 
     def _check_width(self, codes: NDArray[np.uint8]) -> None:
-        if codes.dtype != np.uint8 or codes.shape[1:] != (self._width_bytes,):
+        width_bytes = self.width_bits // 8
+        if codes.dtype != np.uint8 or codes.shape[1:] != (width_bytes,):
             raise InvalidHash(
                 f"codes are {codes.dtype} of shape {codes.shape}; "
-                f"send uint8 of shape (n, {self._width_bytes})",
-                bytes_expected=self._width_bytes,
+                f"send uint8 of shape (n, {width_bytes})",
+                bytes_expected=width_bytes,
             )
+
+    def _check_ids(self, ids: NDArray[np.int64], codes: NDArray[np.uint8]) -> None:
+        if len(ids) != len(codes):
+            raise InvalidBatch(f"{len(ids)} ids came with {len(codes)} codes; send one id a code")
+        # The upper bits of an id are its bank: a negative one would read as another bank's.
+        if len(ids) and ids.min() < 0:
+            raise InvalidBatch("an id of the batch is negative; send ids of 0 or more")
+        if self.width_bits == WHOLE_IMAGE_BITS and len(np.unique(ids)) != len(ids):
+            raise InvalidBatch("an id stands twice in one batch of hashes; send each id once")
+
+    def _check_radii(self, radii: NDArray[np.int64]) -> None:
+        if len(radii) and not 0 <= radii.min() <= radii.max() <= self.radius_bits_max:
+            raise InvalidRadius(
+                f"a radius of {radii.min()}..{radii.max()} bits was asked for; "
+                f"use 0..{self.radius_bits_max}",
+                radius_bits_max=self.radius_bits_max,
+            )
+
+
+def _contains(parts: Sequence[LiveSegment | Tail], ids: NDArray[np.int64]) -> NDArray[np.bool_]:
+    found = np.zeros(len(ids), dtype=np.bool_)
+    for part in parts:
+        missing = np.flatnonzero(~found)
+        if not len(missing):
+            break
+        found[missing] = part.contains(ids[missing])
+    return found
 
 
 def _as_ids(ids: ArrayLike) -> NDArray[np.int64]:
     return np.ascontiguousarray(np.asarray(ids, dtype=np.int64).reshape(-1))
-
-
-def _refuse_negative(ids: NDArray[np.int64]) -> None:
-    # The upper bits of an id are its bank: a negative one would read as another bank's.
-    if ids.min() < 0:
-        raise InvalidBatch("an id of the batch is negative; send ids of 0 or more")

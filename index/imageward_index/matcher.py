@@ -103,7 +103,7 @@ class Matcher:
 
     def _find_nearest(
         self, hashes: OrientedHashes, selection: Selection
-    ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int32]]:
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
         """Find each entry once, in the orientation that brings it nearest, nearest first."""
         rows, ids, distances = self._search(hashes.codes, selection)
         by_nearness = np.lexsort((rows, ids, distances))
@@ -113,13 +113,13 @@ class Matcher:
 
     def _search(
         self, codes: NDArray[np.uint8], selection: Selection
-    ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int32]]:
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
         if selection.radius_bits_max < 0:
             empty = np.empty(0, dtype=np.int64)
-            return empty, empty, empty.astype(np.int32)
-        rows, ids, distances = self._index.search(codes, selection.radius_bits_max)
-        keep = distances <= selection.radius_of[bank_number_of(ids)]
-        return rows[keep], ids[keep], distances[keep]
+            return empty, empty, empty
+        found = self._index.search(codes, selection.radius_bits_max)
+        keep = found.distances <= selection.radius_of[bank_number_of(found.ids)]
+        return found.queries[keep], found.ids[keep], found.distances[keep]
 
 
 def _group(rows: NDArray[np.int64], ids: NDArray[np.int64]) -> Iterator[tuple[int, list[int]]]:
@@ -159,7 +159,7 @@ def _weigh(*, blocking: bool, reviewing: bool, low_quality: bool) -> Verdict:
 
 
 def _as_matches(
-    rows: NDArray[np.int64], ids: NDArray[np.int64], distances: NDArray[np.int32]
+    rows: NDArray[np.int64], ids: NDArray[np.int64], distances: NDArray[np.int64]
 ) -> list[Match]:
     """Rows of the query are orientations; a lone hash is row 0, IDENTITY."""
     first = slice(MATCHES_MAX)

@@ -28,6 +28,9 @@ from numpy.typing import NDArray
 
 from imageward_index.errors import InvalidHash
 
+HASHER_VERSION = "pdq-1"
+"""Names the bits below: whatever changes one of them on any picture changes the name."""
+
 HASH_BITS: Final = 256
 HASH_BYTES: Final = HASH_BITS // 8
 QUALITY_MAX: Final = 100

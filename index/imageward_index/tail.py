@@ -11,39 +11,17 @@ FAISS has traps, and each is closed here once:
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import faiss
 import numpy as np
 from numpy.typing import NDArray
 
 from imageward_index.errors import DuplicateId, InvalidBatch
 from imageward_index.locks import ReadWriteLock
+from imageward_index.matches import Matches
 
 # Withdrawn rows are dropped once there are this many and they are half of all.
 DEAD_ROWS_MIN = 4096
-
-
-class Matches(NamedTuple):
-    """Codes found near queries, sorted by query, distance and id.
-
-    Attributes:
-        queries: row of the query in the batch, int64, shape (m,).
-        ids: id of the code, int64, shape (m,).
-        distances: Hamming distance in bits, int32, shape (m,).
-    """
-
-    queries: NDArray[np.int64]
-    ids: NDArray[np.int64]
-    distances: NDArray[np.int32]
-
-    @classmethod
-    def sort(
-        cls, queries: NDArray[np.int64], ids: NDArray[np.int64], distances: NDArray[np.int32]
-    ) -> Matches:
-        """Put matches that come in any order into theirs."""
-        order = np.lexsort((ids, distances, queries))
-        return cls(queries[order], ids[order], distances[order])
+_CAPACITY_MIN = 1024
 
 
 class Tail:
@@ -55,57 +33,73 @@ class Tail:
 
     def __init__(self, width_bits: int) -> None:
         self._flat = faiss.IndexBinaryFlat(width_bits)
+        # Beside each row of codes: its id, its ordinal, whether it is alive.
         self._ids = np.empty(0, dtype=np.int64)
+        self._ordinals = np.empty(0, dtype=np.int64)
         self._alive = np.empty(0, dtype=np.bool_)
-        self._row_of: dict[int, int] = {}
+        # The rows of an id lie side by side: the first, and how many.
+        self._rows_of: dict[int, tuple[int, int]] = {}
+        self._live_rows = 0
         self._lock = ReadWriteLock()
 
     def __len__(self) -> int:
         """Count the codes that searches can find."""
-        return len(self._row_of)
+        return self._live_rows
 
     def contains(self, ids: NDArray[np.int64]) -> NDArray[np.bool_]:
         """Say for each id, shape (n,), whether searches can find it."""
         with self._lock.read():
-            row_of = self._row_of
-            return np.fromiter((i in row_of for i in ids.tolist()), np.bool_, count=len(ids))
+            rows_of = self._rows_of
+            return np.fromiter((i in rows_of for i in ids.tolist()), np.bool_, count=len(ids))
+
+    def live(self) -> tuple[NDArray[np.int64], NDArray[np.uint8]]:
+        """Copy the ids, int64 of shape (n,), and codes that searches can find, in their order."""
+        with self._lock.read():
+            rows = np.flatnonzero(self._alive[: self._flat.ntotal])
+            return self._ids[rows], self._codes()[rows]
 
     def add(self, ids: NDArray[np.int64], codes: NDArray[np.uint8]) -> None:
         """Make codes findable, all of them or none.
 
         Args:
-            ids: int64, shape (n,), none of them live.
+            ids: int64, shape (n,), none of them live; those of one id side by side.
             codes: uint8, shape (n, width in bytes).
 
         Raises:
-            InvalidBatch: an id stands twice in the batch.
+            InvalidBatch: an id stands in two places of the batch.
             DuplicateId: an id is live already.
         """
+        firsts = np.flatnonzero(np.diff(ids, prepend=-1))
+        counts = np.diff(firsts, append=len(ids))
         with self._lock.write():
-            self._refuse_repeated(ids)
+            self._refuse_repeated(ids[firsts])
             first_row = self._flat.ntotal
             self._flat.add(np.ascontiguousarray(codes))
             self._reserve(first_row + len(ids))
-            self._ids[first_row : first_row + len(ids)] = ids
-            self._alive[first_row : first_row + len(ids)] = True
-            self._row_of.update(zip(ids.tolist(), range(first_row, self._flat.ntotal), strict=True))
+            added = slice(first_row, first_row + len(ids))
+            self._ids[added] = ids
+            self._ordinals[added] = np.arange(len(ids)) - np.repeat(firsts, counts)
+            self._alive[added] = True
+            self._note_rows(ids[firsts], first_row + firsts, counts)
 
     def withdraw(self, ids: NDArray[np.int64]) -> int:
-        """Hide codes from every later search; ids that are not live change nothing.
+        """Hide the codes of ids from every later search; ids that are not live change nothing.
 
         Returns:
-            How many were live.
+            How many ids were live.
         """
         with self._lock.write():
-            rows = [self._row_of.pop(i) for i in ids.tolist() if i in self._row_of]
-            self._alive[rows] = False
-            dead_rows = self._flat.ntotal - len(self._row_of)
-            if dead_rows >= max(DEAD_ROWS_MIN, len(self._row_of)):
+            ranges = [self._rows_of.pop(i) for i in ids.tolist() if i in self._rows_of]
+            for first, count in ranges:
+                self._alive[first : first + count] = False
+                self._live_rows -= count
+            dead_rows = self._flat.ntotal - self._live_rows
+            if dead_rows >= max(DEAD_ROWS_MIN, self._live_rows):
                 self._drop_dead_rows()
-            return len(rows)
+            return len(ranges)
 
     def search(self, queries: NDArray[np.uint8], radii: NDArray[np.int64]) -> Matches:
-        """Find every live code within each query's radius, inclusive.
+        """Find every live code within each query's radius, inclusive; in no order.
 
         Args:
             queries: uint8, shape (q, width in bytes).
@@ -115,39 +109,54 @@ class Tail:
         # OpenMP keeps the number by calling thread, so each must set it, not the import.
         faiss.omp_set_num_threads(1)
         with self._lock.read():
-            if not self._row_of or not len(queries):
-                return _NOTHING
+            if not self._live_rows or not len(queries):
+                return Matches.none()
             limits, distances, rows = self._flat.range_search(
                 np.ascontiguousarray(queries), int(radii.max()) + 1
             )
             query_rows = np.repeat(np.arange(len(queries)), np.diff(limits.astype(np.int64)))
             keep = (distances <= radii[query_rows]) & self._alive[rows]
-            ids = self._ids[rows[keep]]
-        return Matches.sort(query_rows[keep], ids, distances[keep].astype(np.int32))
+            rows = rows[keep]
+            return Matches(
+                query_rows[keep],
+                self._ids[rows],
+                self._ordinals[rows],
+                distances[keep].astype(np.int64),
+            )
+
+    def _codes(self) -> NDArray[np.uint8]:
+        codes: NDArray[np.uint8] = self._flat.reconstruct_n(0, self._flat.ntotal)
+        return codes
 
     def _refuse_repeated(self, ids: NDArray[np.int64]) -> None:
         if len(np.unique(ids)) != len(ids):
             raise InvalidBatch("an id stands twice in one batch of codes; send each id once")
-        if any(i in self._row_of for i in ids.tolist()):
+        if any(i in self._rows_of for i in ids.tolist()):
             raise DuplicateId("an id is in the index already; withdraw it before adding it again")
 
     def _reserve(self, rows: int) -> None:
         """Grow the arrays beside the codes geometrically, as FAISS grows the codes."""
         if rows > len(self._ids):
-            capacity = max(rows, 2 * len(self._ids), 1024)
+            capacity = max(rows, 2 * len(self._ids), _CAPACITY_MIN)
             self._ids = np.resize(self._ids, capacity)
+            self._ordinals = np.resize(self._ordinals, capacity)
             self._alive = np.resize(self._alive, capacity)
+
+    def _note_rows(
+        self, ids: NDArray[np.int64], firsts: NDArray[np.int64], counts: NDArray[np.int64]
+    ) -> None:
+        ranges = zip(firsts.tolist(), counts.tolist(), strict=True)
+        self._rows_of.update(zip(ids.tolist(), ranges, strict=True))
+        self._live_rows += int(counts.sum())
 
     def _drop_dead_rows(self) -> None:
         live = np.flatnonzero(self._alive[: self._flat.ntotal])
-        codes = self._flat.reconstruct_n(0, self._flat.ntotal)[live]
-        ids = self._ids[live]
+        codes = self._codes()[live]
+        self._ids, self._ordinals = self._ids[live], self._ordinals[live]
+        self._alive = np.ones(len(live), dtype=np.bool_)
         self._flat.reset()
         self._flat.add(codes)
-        self._ids, self._alive = ids, np.ones(len(ids), dtype=np.bool_)
-        self._row_of = dict(zip(ids.tolist(), range(len(ids)), strict=True))
-
-
-_NOTHING = Matches(
-    np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int32)
-)
+        firsts = np.flatnonzero(np.diff(self._ids, prepend=-1))
+        self._rows_of.clear()
+        self._live_rows = 0
+        self._note_rows(self._ids[firsts], firsts, np.diff(firsts, append=len(live)))

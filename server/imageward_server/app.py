@@ -48,7 +48,7 @@ class Server:
         self._config = config
         self._lifecycle = Lifecycle()
         self._store = _open_store(config)
-        self._replica = Replica(self._store, config.feed_poll_s)
+        self._replica = Replica(self._store, config.data_dir / "segments", config.feed_poll_s)
         self._interceptor = CallInterceptor(self._lifecycle, config.streams_max)
         self._grpc = self._build()
         self.port = self._bind()
@@ -57,17 +57,19 @@ class Server:
         """Listen, read the store, and take calls from then on.
 
         Args:
-            report: told the entries read so far and in all, now and then.
+            report: told what is done, how much of it and of how much, now and then.
         """
         self._grpc.start()
         begun = time.perf_counter()
         self._replica.load(report)
+        self._replica.follow()
         self._lifecycle.serve()
         log.info(
             "serving",
             port=self.port,
             revision=self._replica.revision,
             entries=len(self._replica.index),
+            segments=len(self._replica.index.view.segments),
             load_s=round(time.perf_counter() - begun, 3),
         )
 
@@ -119,10 +121,9 @@ class Server:
 
 
 def _open_store(config: Config) -> Store:
-    if not config.store_url:
-        # Hashes are personal data: nobody but the server's own user may read them.
-        config.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-        os.umask(0o077)
+    # Hashes are personal data: nobody but the server's own user may read them.
+    config.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    os.umask(0o077)
     store = Store(config.store_url or sqlite_url(config.data_dir))
     try:
         store.open()

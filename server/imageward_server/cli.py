@@ -123,17 +123,17 @@ def version() -> None:
 
 
 class LoadProgress:
-    """Prints how far the reading of the store is, at most once a second and at the end."""
+    """Prints how far the start is, at most once a second and at the end of each part."""
 
     def __init__(self) -> None:
         self._next_s = 0.0
 
-    def __call__(self, read: int, in_all: int) -> None:
-        """Report entries read so far and in all."""
+    def __call__(self, doing: str, done: int, in_all: int) -> None:
+        """Report what is being done, how much of it is, and of how much."""
         now_s = time.monotonic()
-        if in_all and (now_s >= self._next_s or read == in_all):
+        if in_all and (now_s >= self._next_s or done == in_all):
             self._next_s = now_s + REPORT_EVERY_S
-            print(f"reading the store: {read:,} of {in_all:,} entries", file=sys.stderr, flush=True)  # noqa: T201 - progress is for the person who waits
+            print(f"{doing}: {done:,} of {in_all:,}", file=sys.stderr, flush=True)  # noqa: T201 - progress is for the person who waits
 
 
 def main() -> None:

@@ -60,7 +60,7 @@ def test_distances_and_ids_are_integers() -> None:
     tail.add(ids, codes_at([1, 2, 3]))
     found = search(tail, ZERO, 63)
     assert np.float32 == faiss_distances_dtype()
-    assert (np.int64, np.int64, np.int32) == tuple(array.dtype for array in found)
+    assert {np.dtype(np.int64)} == {array.dtype for array in found}
     assert ids.tolist() == found.ids.tolist()
 
 
@@ -76,8 +76,8 @@ def test_nothing_found_is_no_row_at_all() -> None:
     """FAISS pads a k-nearest answer with id -1; a search that finds nothing is empty."""
     tail = Tail(WIDTH_BITS)
     tail.add(ids_of(1), codes_at([200]))
-    assert [len(column) for column in search(tail, ZERO, 63)] == [0, 0, 0]
-    assert [len(column) for column in search(Tail(WIDTH_BITS), ZERO, 63)] == [0, 0, 0]
+    assert [len(column) for column in search(tail, ZERO, 63)] == [0, 0, 0, 0]
+    assert [len(column) for column in search(Tail(WIDTH_BITS), ZERO, 63)] == [0, 0, 0, 0]
 
 
 def test_a_wrong_width_is_refused_without_assertions_too() -> None:
@@ -104,11 +104,23 @@ def test_an_id_is_live_at_most_once() -> None:
     """FAISS accepts an id twice in silence; the tail refuses it, in a batch or after one."""
     tail = Tail(WIDTH_BITS)
     with pytest.raises(InvalidBatch):
-        tail.add(ids_of(1, 1), codes_at([0, 1]))
+        tail.add(ids_of(1, 2, 1), codes_at([0, 1, 2]))
     tail.add(ids_of(1), codes_at([0]))
     with pytest.raises(DuplicateId):
         tail.add(ids_of(2, 1), codes_at([0, 1]))
     assert search(tail, ZERO, 63).ids.tolist() == [1]
+
+
+def test_the_codes_of_an_id_are_told_apart_by_their_ordinals() -> None:
+    """Codes that come side by side under one id are found, and withdrawn, as one id's."""
+    tail = Tail(WIDTH_BITS)
+    tail.add(ids_of(7, 7, 7, 9), codes_at([3, 2, 1, 0]))
+    found = search(tail, ZERO, 63)
+    assert found.ids.tolist() == [9, 7, 7, 7]
+    assert found.ordinals.tolist() == [0, 2, 1, 0]
+    assert len(tail) == 4
+    assert tail.withdraw(ids_of(7)) == 1
+    assert (len(tail), search(tail, ZERO, 63).ids.tolist()) == (1, [9])
 
 
 def test_every_thread_searches_with_one_openmp_thread() -> None:

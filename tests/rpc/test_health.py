@@ -30,7 +30,7 @@ def test_watch_tells_each_change(config: Config) -> None:
     with grpc.insecure_channel(f"127.0.0.1:{server.port}") as channel:
         watched = None
 
-        def watch_while_loading(_read: int, _in_all: int) -> None:
+        def watch_while_loading(_doing: str, _done: int, _in_all: int) -> None:
             nonlocal watched
             if watched is None:
                 watched = health_pb2_grpc.HealthStub(channel).Watch(service, timeout=20)

@@ -56,7 +56,7 @@ def test_the_feed_carries_changes_of_another_server(config: Config, tmp_path: Pa
     assert tmp_path in config.data_dir.parents
     first, second = Server(config), Server(config)
     for server in (first, second):
-        server.start(lambda _read, _in_all: None)
+        server.start(lambda *_progress: None)
     with (
         Client(f"127.0.0.1:{first.port}", timeout_s=20) as writer,
         Client(f"127.0.0.1:{second.port}", timeout_s=20) as reader,

@@ -35,14 +35,15 @@ PATIENCE_S = 20.0
 
 
 @pytest.fixture
-def start_replica() -> Iterator[Callable[[Store, float], Replica]]:
+def start_replica(tmp_path: Path) -> Iterator[Callable[[Store, float], Replica]]:
     """Return a way to load a replica of a store."""
     started: list[Replica] = []
 
     def start(store: Store, poll_s: float) -> Replica:
-        replica = Replica(store, poll_s)
+        replica = Replica(store, tmp_path / f"segments-{len(started)}", poll_s)
         started.append(replica)
-        replica.load(lambda _read, _in_all: None)
+        replica.load(lambda *_progress: None)
+        replica.follow()
         return replica
 
     yield start
@@ -85,15 +86,17 @@ def test_a_replica_begins_with_the_whole_store(
 
 
 def test_loading_tells_how_far_it_is(
-    store: Store, make_entries: MakeEntries, monkeypatch: pytest.MonkeyPatch
+    store: Store, make_entries: MakeEntries, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """Progress begins at 0, ends at the number of active entries, and never falls."""
     monkeypatch.setattr(feed, "ROWS_PER_BLOCK", 3)
     fill(store, make_entries)
-    replica, reports = Replica(store, NEVER_S), list[tuple[int, int]]()
-    replica.load(lambda read, in_all: reports.append((read, in_all)))
+    replica, reports = Replica(store, tmp_path / "segments", NEVER_S), list[tuple[str, int, int]]()
+    replica.load(lambda *progress: reports.append(progress))
     replica.stop()
-    assert reports == [(0, 7), (3, 7), (6, 7), (7, 7)]
+    compiling, reading = "compiling the search", "reading the store"
+    assert reports[:2] == [(compiling, 0, 1), (compiling, 1, 1)]
+    assert reports[2:] == [(reading, 0, 7), (reading, 3, 7), (reading, 6, 7), (reading, 7, 7)]
 
 
 def test_catching_up_applies_every_change(
@@ -237,6 +240,7 @@ def test_a_stopped_replica_does_not_follow(
     store: Store,
     make_entries: MakeEntries,
     start_replica: Callable[[Store, float], Replica],
+    tmp_path: Path,
 ) -> None:
     """Stopping ends the thread, twice as well as once, and before loading too."""
     replica = start_replica(store, POLL_S)
@@ -244,7 +248,7 @@ def test_a_stopped_replica_does_not_follow(
     replica.stop()
     fill(store, make_entries)
     assert (replica.revision, replica._follower.is_alive()) == (0, False)
-    Replica(store, POLL_S).stop()
+    Replica(store, tmp_path / "unloaded", POLL_S).stop()
 
 
 class ReplicaMachine(RuleBasedStateMachine):
@@ -261,10 +265,14 @@ class ReplicaMachine(RuleBasedStateMachine):
         self.folder = tempfile.TemporaryDirectory()
         self.store = Store(sqlite_url(Path(self.folder.name)))
         self.store.open()
-        self.often, self.seldom = Replica(self.store, NEVER_S), Replica(self.store, NEVER_S)
+        self.often, self.seldom = self.replica("often"), self.replica("seldom")
         for replica in (self.often, self.seldom):
-            replica.load(lambda _read, _in_all: None)
+            replica.load(lambda *_progress: None)
         self.requests = 0
+
+    def replica(self, name: str) -> Replica:
+        """Make a replica with a folder of its own."""
+        return Replica(self.store, Path(self.folder.name) / name, NEVER_S)
 
     def teardown(self) -> None:
         """Insist on equality at the end, and on a new replica's."""
@@ -272,8 +280,8 @@ class ReplicaMachine(RuleBasedStateMachine):
             return
         with self.folder, closing(self.store):
             try:
-                late = Replica(self.store, NEVER_S)
-                late.load(lambda _read, _in_all: None)
+                late = self.replica("late")
+                late.load(lambda *_progress: None)
                 late.stop()
                 for replica in (self.often, self.seldom, late):
                     replica.catch_up()

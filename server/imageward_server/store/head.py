@@ -59,6 +59,12 @@ class Head:
         return self.revision
 
 
+def store_id(connection: sa.Connection) -> str:
+    """Read the random name that the store was given when it was made."""
+    name: str = connection.execute(sa.select(head.c.store_id)).scalar_one()
+    return name
+
+
 def current_revision(connection: sa.Connection) -> int:
     """Read the last revision of the store."""
     revision: int = connection.execute(sa.select(head.c.revision)).scalar_one()

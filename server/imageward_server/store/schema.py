@@ -1,6 +1,6 @@
 """The tables. Times are microseconds since 1970 UTC, in columns that end in `_us`.
 
-`head` is one row that counts revisions and serials. Every change updates it first,
+`head` is one row that names the store and counts revisions and serials. Every change updates it first,
 so its row lock puts writers in one order, and a revision is neither skipped nor
 committed out of order: the feed can be followed with `revision > last seen`.
 """
@@ -42,6 +42,7 @@ head = sa.Table(
     "head",
     metadata,
     sa.Column("id", sa.SmallInteger, primary_key=True, autoincrement=False),
+    sa.Column("store_id", sa.String(32), nullable=False),
     sa.Column("revision", sa.BigInteger, nullable=False),
     sa.Column("serial", sa.BigInteger, nullable=False),
     sa.CheckConstraint("id = 1", name="head_is_one_row"),

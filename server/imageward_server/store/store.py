@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from imageward_index.policy import Bank, Policy
 from imageward_server.store import banks, entries, feed
 from imageward_server.store.engine import open_engine, reading, writing
-from imageward_server.store.head import Head, current_revision
+from imageward_server.store.head import Head, current_revision, store_id
 from imageward_server.store.migrate import upgrade
 from imageward_server.store.records import Addition, BankRecord, EntryRecord, FeedPage, NewEntry
 from imageward_server.store.schema import EntryState
@@ -124,6 +124,11 @@ class Store:
             return entries.page(
                 connection, bank_number=bank_number, state=state, after_id=after_id, limit=limit
             )
+
+    def store_id(self) -> str:
+        """Return the random name that the store was given when it was made."""
+        with reading(self._engine) as connection:
+            return store_id(connection)
 
     def revision(self) -> int:
         """Return the last revision."""

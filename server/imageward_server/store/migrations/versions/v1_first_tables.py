@@ -1,5 +1,7 @@
 """The first tables: head, bank, entry, change, request."""
 
+import uuid
+
 import sqlalchemy as sa
 from alembic import op
 
@@ -14,11 +16,12 @@ def upgrade() -> None:
     head = op.create_table(
         "head",
         sa.Column("id", sa.SmallInteger, primary_key=True, autoincrement=False),
+        sa.Column("store_id", sa.String(32), nullable=False),
         sa.Column("revision", sa.BigInteger, nullable=False),
         sa.Column("serial", sa.BigInteger, nullable=False),
         sa.CheckConstraint("id = 1", name="head_is_one_row"),
     )
-    op.bulk_insert(head, [{"id": 1, "revision": 0, "serial": 0}])
+    op.bulk_insert(head, [{"id": 1, "store_id": uuid.uuid4().hex, "revision": 0, "serial": 0}])
     op.create_table(
         "bank",
         sa.Column("number", sa.Integer, primary_key=True, autoincrement=False),

@@ -1,0 +1,283 @@
+"""Keeps an index in a folder of segments: opens, seals, merges, and follows other processes.
+
+One process a machine seals, the one that holds the folder's lock; the lock goes
+with its process, however that ends. Every process, the sealing one too, learns of
+new segments from the manifest, and adopts them once its own index has every change
+that is in them.
+
+1. The tail has grown: freeze it, write its live codes as a segment, name that in a
+   new manifest, adopt it.
+2. Segments have come near each other in size, or much of one is withdrawn: write the
+   live codes of them as one, name it instead of them, adopt it, remove their files.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import threading
+import uuid
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from imageward_index.errors import SegmentCorrupt, SegmentIncompatible
+from imageward_index.index import Index
+from imageward_index.live_segment import LiveSegment
+from imageward_index.manifest import FILE_NAME, Manifest, Origin, read_manifest, write_manifest
+from imageward_index.segment import Segment, Stamp, write_segment
+
+# A scan of this many codes takes about as long as a search of a large segment.
+SEAL_CODES = {256: 1 << 17, 64: 1 << 17}
+# A segment is merged into those after it once they hold this share of its codes together.
+MERGE_SHARE = 0.25
+# A segment is written anew once this share of its rows is withdrawn.
+DEAD_SHARE = 0.25
+# Codes of one segment that is built from a store; more would need more memory at once.
+BUILD_CODES = 1 << 25
+SEGMENT_SUFFIX = ".segment"
+LOCK_NAME = "sealer.lock"
+
+
+class Sealer:
+    """Ties one index to one folder.
+
+    Its methods are for one thread; `start` runs them in a thread of its own.
+
+    Args:
+        index: the index, empty until `open` or `build`.
+        folder: where the segments are; made if it is missing.
+        origin: what the codes are a copy of.
+        seal_codes: codes in the tail from which on it is sealed.
+    """
+
+    def __init__(
+        self, index: Index, folder: Path, origin: Origin, seal_codes: int | None = None
+    ) -> None:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._index = index
+        self._folder = folder
+        self._origin = origin
+        self._seal_codes = seal_codes or SEAL_CODES[index.width_bits]
+        self._lock = (folder / LOCK_NAME).open("ab")
+        self._seen: tuple[int, int] | None = None
+        # The last change that is in the named segments.
+        self._sealed_revision = 0
+        self._stopping = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def open(self, revision_max: int | None = None) -> bool:
+        """Map the segments of the folder; return whether there were any to begin with.
+
+        Args:
+            revision_max: segments beyond this revision do not count: the store was
+                put back to an older state.
+
+        Raises:
+            SegmentUnusable: a file is damaged, or of another format or origin. The
+                index is as it was.
+        """
+        version, manifest = self._read_new(revision_max)
+        if manifest is None or not manifest.names:
+            return False
+        self._index.restore(self._map(manifest.names), manifest.dead_ids, manifest.revision)
+        self._sealed_revision, self._seen = manifest.revision, version
+        return True
+
+    def build(
+        self, blocks: Iterable[tuple[NDArray[np.int64], NDArray[np.uint8]]], revision: int
+    ) -> None:
+        """Begin with the codes of a store; what is too little to be sealed goes to the tail.
+
+        Args:
+            blocks: ids, int64 of shape (n,), and codes, uint8 of shape (n, width in
+                bytes), of all live entries; the codes of an id in one block.
+            revision: the last change that is in them.
+        """
+        names: list[str] = []
+        gathered: list[tuple[NDArray[np.int64], NDArray[np.uint8]]] = []
+        count = 0
+        sealing = self.try_lock()
+        for ids, codes in blocks:
+            gathered.append((ids, codes))
+            count += len(ids)
+            if sealing and count >= BUILD_CODES:
+                names.append(self._write(gathered, revision))
+                gathered, count = [], 0
+        if sealing and count >= self._seal_codes:
+            names.append(self._write(gathered, revision))
+            gathered = []
+        if sealing:
+            self._begin(names, revision)
+        for ids, codes in gathered:
+            self._index.add(ids, codes)
+        self._index.applied(revision)
+
+    def try_lock(self) -> bool:
+        """Become the process that seals, or stay it; return whether this is the one."""
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True
+
+    def step(self) -> bool:
+        """Do what there is to do, once; return whether there was anything.
+
+        Raises:
+            SegmentUnusable: another process named a segment that cannot be read.
+            OSError: the disk is full or the folder cannot be written.
+        """
+        if not self.try_lock():
+            return self._follow()
+        if len(self._index.view.tail) + sum(map(len, self._index.view.frozen)) >= self._seal_codes:
+            self.seal()
+            return True
+        group = _to_merge(self._index.view.segments)
+        if group:
+            self._merge(group)
+        return bool(group)
+
+    def seal(self) -> None:
+        """Write the tail as a segment, however small; the lock must be held."""
+        self._sealed_revision, tails = self._index.freeze()
+        names = self._names()
+        if any(len(tail) for tail in tails):
+            names.append(self._write([tail.live() for tail in tails], self._sealed_revision))
+        self._publish(names)
+
+    def compact(self) -> None:
+        """Seal the tail, and merge all into one segment without a withdrawn code."""
+        self.seal()
+        self._merge(self._index.view.segments)
+
+    def start(self, period_s: float, report: Callable[[Exception], None]) -> None:
+        """Step in a thread until `close`.
+
+        Args:
+            period_s: seconds between looks when there is nothing to do.
+            report: told what went wrong in a step; the next step tries again.
+        """
+        self._thread = threading.Thread(
+            target=self._run, args=(period_s, report), name="sealer", daemon=True
+        )
+        self._thread.start()
+
+    def close(self) -> None:
+        """End the thread and give the lock away."""
+        self._stopping.set()
+        if self._thread is not None:
+            self._thread.join()
+        self._lock.close()
+
+    def _run(self, period_s: float, report: Callable[[Exception], None]) -> None:
+        while not self._stopping.is_set():
+            try:
+                busy = self.step()
+            except Exception as error:  # noqa: BLE001 - a sealer that ends would never seal again
+                report(error)
+                busy = False
+            if not busy:
+                self._stopping.wait(period_s)
+
+    def _follow(self) -> bool:
+        """Adopt what the sealing process has named, once the index is as far."""
+        version, manifest = self._read_new(self._index.revision)
+        if manifest is None:
+            return False
+        self._index.adopt(self._map(manifest.names))
+        self._sealed_revision, self._seen = manifest.revision, version
+        return True
+
+    def _read_new(
+        self, revision_max: int | None = None
+    ) -> tuple[tuple[int, int] | None, Manifest | None]:
+        """Read the manifest, and which it is, unless it was seen or is beyond a revision."""
+        try:
+            found = (self._folder / FILE_NAME).stat()
+        except FileNotFoundError:
+            return None, None
+        version = (found.st_ino, found.st_mtime_ns)
+        if version == self._seen:
+            return None, None
+        manifest = read_manifest(self._folder)
+        if manifest is None or (revision_max is not None and manifest.revision > revision_max):
+            return None, None
+        if manifest.origin != self._origin:
+            raise SegmentIncompatible(
+                "A manifest is of another store, hasher or width of codes.",
+                self._folder / FILE_NAME,
+            )
+        return version, manifest
+
+    def _map(self, names: Sequence[str]) -> list[Segment]:
+        """Map segments; those that the index has already are not mapped again."""
+        mapped = {live.segment.path.name: live.segment for live in self._index.view.segments}
+        return [mapped.get(name) or self._open_segment(name) for name in names]
+
+    def _open_segment(self, name: str) -> Segment:
+        path = self._folder / name
+        try:
+            return Segment.open(path, self._origin.hasher_version)
+        except FileNotFoundError as error:
+            raise SegmentCorrupt("A segment that the manifest names is not there.", path) from error
+
+    def _write(
+        self, blocks: Sequence[tuple[NDArray[np.int64], NDArray[np.uint8]]], revision: int
+    ) -> str:
+        name = f"{revision:020d}-{uuid.uuid4().hex[:8]}{SEGMENT_SUFFIX}"
+        ids, codes = (np.concatenate(column) for column in zip(*blocks, strict=True))
+        stamp = Stamp(self._origin.hasher_version, 0, revision)
+        write_segment(self._folder / name, codes, ids, stamp=stamp)
+        return name
+
+    def _begin(self, names: Sequence[str], revision: int) -> None:
+        """Name the first segments of a folder, and serve from them."""
+        dead_ids = [np.empty(0, dtype=np.int64) for _ in names]
+        manifest = Manifest(self._origin, revision, tuple(names), tuple(dead_ids))
+        write_manifest(self._folder, manifest)
+        self._index.restore(self._map(names), dead_ids, revision)
+        self._sealed_revision = revision
+        self._remove_unnamed(names)
+
+    def _merge(self, group: Sequence[LiveSegment]) -> None:
+        """Write the live codes of segments as one, in the place of them."""
+        gone = {live.segment.path.name for live in group}
+        names = [name for name in self._names() if name not in gone]
+        if any(len(live) for live in group):
+            names.append(self._write([live.live() for live in group], self._sealed_revision))
+        self._publish(names)
+
+    def _publish(self, names: Sequence[str]) -> None:
+        """Name segments in a new manifest, adopt them, remove what is named no more."""
+        self._index.adopt(self._map(names))
+        dead_ids = tuple(live.dead_ids() for live in self._index.view.segments)
+        manifest = Manifest(self._origin, self._sealed_revision, tuple(names), dead_ids)
+        write_manifest(self._folder, manifest)
+        self._remove_unnamed(names)
+
+    def _names(self) -> list[str]:
+        return [live.segment.path.name for live in self._index.view.segments]
+
+    def _remove_unnamed(self, names: Sequence[str]) -> None:
+        """Remove files that a crash or a merge has left; who maps them keeps them."""
+        for path in self._folder.iterdir():
+            left_over = path.suffix == SEGMENT_SUFFIX and path.name not in names
+            if left_over or path.suffix == ".partial":
+                path.unlink(missing_ok=True)
+
+
+def _to_merge(segments: Sequence[LiveSegment]) -> Sequence[LiveSegment]:
+    """Choose segments to write as one: those too alike in size, or one that is mostly dead.
+
+    Sizes that fall by a factor keep a search to few segments, and rewrite a code as
+    often as the logarithm of how many there are (Bentley and Saxe, "Decomposable
+    searching problems", 1980).
+    """
+    by_size = sorted(segments, key=len, reverse=True)
+    for place, live in enumerate(by_size[:-1]):
+        smaller = by_size[place + 1 :]
+        if sum(map(len, smaller)) >= MERGE_SHARE * len(live):
+            return by_size[place:]
+    return [live for live in segments if live.dead_rows > DEAD_SHARE * len(live.segment)][:1]
