@@ -84,8 +84,9 @@ class Tail:
         with self._lock.write():
             self._refuse_repeated(ids)
             first_row = self._flat.ntotal
-            self._flat.add(np.ascontiguousarray(codes))
+            # First what may find no memory: a row without an id would break every search.
             self._reserve(first_row + len(ids))
+            self._flat.add(np.ascontiguousarray(codes))
             self._ids[first_row : first_row + len(ids)] = ids
             self._alive[first_row : first_row + len(ids)] = True
             self._row_of.update(zip(ids.tolist(), range(first_row, self._flat.ntotal), strict=True))
