@@ -126,7 +126,7 @@ def test_every_thread_searches_with_one_openmp_thread() -> None:
 
 
 def test_codes_of_another_layout_are_found() -> None:
-    """A view with strides, which FAISS would read wrongly, is added and searched by value."""
+    """A view with strides is added and searched by its values; another type is refused."""
     codes = np.random.default_rng(SEED).integers(0, 256, (8, 64), dtype=np.uint8)[:, ::2]
     index = Index()
     index.add(range(8), codes)
