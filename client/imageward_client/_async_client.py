@@ -11,7 +11,7 @@ from imageward_client._async_bank_methods import AsyncBankMethods
 from imageward_client._async_transport import AsyncTransport
 from imageward_client._channel import RetryPolicy
 from imageward_client._convert import names
-from imageward_client._defaults import STREAM_TIMEOUT_S, TARGET, TIMEOUT_S
+from imageward_client._defaults import TARGET, TIMEOUT_S
 from imageward_client._readiness import POLL_S, Countdown
 from imageward_client._stream import Query, Questions
 from imageward_client._types import HashLike, Scope, ServingStatus
@@ -97,7 +97,7 @@ class AsyncClient(AsyncBankMethods):
         surface: str = "",
         banks: Sequence[str] = (),
         minimum_revision: int = 0,
-        timeout_s: float = STREAM_TIMEOUT_S,
+        timeout_s: float | None = None,
     ) -> AsyncIterator[StreamAnswer]:
         """Does what `Client.check_stream` does."""
         questions = Questions(Scope(surface, names(banks), minimum_revision))

@@ -5,7 +5,7 @@ Nothing here knows a particular call, or a channel.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from imageward_client._limits import BATCH_BYTES_MAX, IMAGE_BYTES_MAX
@@ -33,7 +33,7 @@ class Call(Generic[Response, Answer]):
     """
 
     rpc: Rpc[Response]
-    request: Message
+    request: Message = field(repr=False)  # it may hold hashes or images
     read: Callable[[Response], Answer]
 
 

@@ -16,12 +16,18 @@ from imageward_client._rpc import RPCS
 
 # The largest batch, with room for what surrounds its images and hashes.
 MESSAGE_BYTES_MAX = BATCH_BYTES_MAX + 2_000_000
-KEEPALIVE_S = 30
+# A server drops clients that ping an idle stream more often than every 5 minutes,
+# unless it was configured otherwise.
+KEEPALIVE_S = 300
 KEEPALIVE_TIMEOUT_S = 10
 # A restarted server is found again at once; gRPC's own defaults are 1 and 120 s.
 RECONNECT_FIRST_S = 0.1
 RECONNECT_MAX_S = 5
 ATTEMPTS_LIMIT = 5
+# Below some milliseconds gRPC loses the retry and the call hangs until its deadline:
+# https://github.com/grpc/grpc/issues/41036, seen here at 1 ms.
+BACKOFF_S_MIN = 0.01
+BUDGET_REFILL_MIN = 0.001
 BUDGET_TOKENS_LIMIT = 1_000
 
 
@@ -41,7 +47,7 @@ class RetryPolicy:
 
     Attributes:
         attempts_max: sendings of a call in all, 1..5; 1 never retries.
-        backoff_first_s: wait before the second sending, above 0.
+        backoff_first_s: wait before the second sending, at least 0.01.
         backoff_max_s: longest wait, at least `backoff_first_s`.
         backoff_multiplier: growth of the wait, at least 1.
         budget_tokens: size of the budget, 1..1,000.
@@ -59,17 +65,19 @@ class RetryPolicy:
     budget_refill: float = 0.1
 
     def __post_init__(self) -> None:
-        bounds = {
+        within = {
             f"attempts_max is 1..{ATTEMPTS_LIMIT}": 1 <= self.attempts_max <= ATTEMPTS_LIMIT,
-            "backoff_first_s is at least 0.001": self.backoff_first_s >= 0.001,  # noqa: PLR2004 - said in the message
+            f"backoff_first_s is at least {BACKOFF_S_MIN}": self.backoff_first_s >= BACKOFF_S_MIN,
             "backoff_max_s is at least backoff_first_s": self.backoff_max_s >= self.backoff_first_s,
             "backoff_multiplier is at least 1": self.backoff_multiplier >= 1,
-            f"budget_tokens is 1..{BUDGET_TOKENS_LIMIT}": 1
-            <= self.budget_tokens
-            <= BUDGET_TOKENS_LIMIT,
-            "budget_refill is 0.001..1": 0.001 <= self.budget_refill <= 1,  # noqa: PLR2004 - said in the message
+            f"budget_tokens is 1..{BUDGET_TOKENS_LIMIT}": (
+                1 <= self.budget_tokens <= BUDGET_TOKENS_LIMIT
+            ),
+            f"budget_refill is {BUDGET_REFILL_MIN}..1": (
+                BUDGET_REFILL_MIN <= self.budget_refill <= 1
+            ),
         }
-        broken = [bound for bound, holds in bounds.items() if not holds]
+        broken = [bound for bound, holds in within.items() if not holds]
         if broken:
             raise ValueError(f"{'; '.join(broken)}: {self!r}")
 

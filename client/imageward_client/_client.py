@@ -10,7 +10,7 @@ from imageward_client import _match_calls as calls
 from imageward_client._bank_methods import BankMethods
 from imageward_client._channel import RetryPolicy
 from imageward_client._convert import names
-from imageward_client._defaults import STREAM_TIMEOUT_S, TARGET, TIMEOUT_S
+from imageward_client._defaults import TARGET, TIMEOUT_S
 from imageward_client._readiness import POLL_S, Countdown
 from imageward_client._stream import Query, Questions
 from imageward_client._transport import Transport
@@ -127,7 +127,7 @@ class Client(BankMethods):
         surface: str = "",
         banks: Sequence[str] = (),
         minimum_revision: int = 0,
-        timeout_s: float = STREAM_TIMEOUT_S,
+        timeout_s: float | None = None,
     ) -> Iterator[StreamAnswer]:
         """Answers queries in their order, on one stream that opens at the first `next`.
 
@@ -141,7 +141,7 @@ class Client(BankMethods):
             surface: for queries without a scope of their own.
             banks: the same.
             minimum_revision: the same.
-            timeout_s: seconds for the whole stream.
+            timeout_s: seconds for the whole stream; None for an hour.
 
         Raises:
             TooManyStreams: the server has as many open as it allows.

@@ -46,7 +46,7 @@ BY_REASON: dict[str, tuple[StatusCode, type[errors.ImagewardClientError]]] = {
     "LOADING": (StatusCode.UNAVAILABLE, errors.Loading),
     "DRAINING": (StatusCode.UNAVAILABLE, errors.Draining),
     "STORE_UNAVAILABLE": (StatusCode.UNAVAILABLE, errors.StoreUnavailable),
-    "REVISION_NOT_REACHED": (StatusCode.UNAVAILABLE, errors.RevisionNotReached),
+    "REVISION_NOT_REACHED": (StatusCode.OUT_OF_RANGE, errors.RevisionNotReached),
     "STORE_INCOMPATIBLE": (StatusCode.FAILED_PRECONDITION, errors.StoreIncompatible),
     "DATA_CORRUPT": (StatusCode.DATA_LOSS, errors.DataCorrupt),
     "UNKNOWN_METHOD": (StatusCode.UNIMPLEMENTED, errors.UnknownMethod),

@@ -11,7 +11,7 @@ import grpc
 
 from imageward_client._channel import RetryPolicy, channel_options
 from imageward_client._convert import stream_answer
-from imageward_client._defaults import expect_timeout
+from imageward_client._defaults import STREAM_TIMEOUT_S, expect_timeout
 from imageward_client._rebuild import from_rpc_error
 from imageward_client._rpc import CHECK_STREAM, serialize
 
@@ -59,7 +59,7 @@ class Transport:
             yield from page.items
 
     def stream(
-        self, requests: Iterator[match_pb2.CheckStreamRequest], timeout_s: float
+        self, requests: Iterator[match_pb2.CheckStreamRequest], timeout_s: float | None
     ) -> Iterator[StreamAnswer]:
         """Yields the answers of a stream; leaving it early cancels it."""
         method = self._channel.stream_stream(
@@ -67,6 +67,7 @@ class Transport:
             request_serializer=serialize,
             response_deserializer=CHECK_STREAM.response.FromString,
         )
+        timeout_s = STREAM_TIMEOUT_S if timeout_s is None else timeout_s
         responses = method(requests, timeout=timeout_s)
         try:
             yield from map(stream_answer, responses)

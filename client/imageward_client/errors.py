@@ -24,8 +24,8 @@
     ├── Unavailable               UNAVAILABLE: call again soon, or on another server
     │   ├── Loading                 the server is reading its store
     │   ├── Draining                the server is stopping
-    │   ├── StoreUnavailable        the server's store does not answer
-    │   └── RevisionNotReached      the minimum revision is not there yet
+    │   └── StoreUnavailable        the server's store does not answer
+    ├── RevisionNotReached        OUT_OF_RANGE: not there within the timeout
     ├── DeadlineExceeded          DEADLINE_EXCEEDED: no answer within the timeout
     ├── FailedPrecondition        FAILED_PRECONDITION
     │   └── StoreIncompatible       written by another version of the format
@@ -179,7 +179,7 @@ class StoreUnavailable(Unavailable):
     """The server's store does not answer."""
 
 
-class RevisionNotReached(Unavailable):
+class RevisionNotReached(ImagewardClientError):
     """The minimum revision was not reached within the deadline."""
 
 

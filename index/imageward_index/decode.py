@@ -50,6 +50,8 @@ Pixels: TypeAlias = NDArray[np.integer | np.floating]
 
 # 16 bits to 8: 65,535 is 255 times 257.
 _BYTE_PER_WORD: Final = 1 / 257
+# What OpenCV's refusals by a limit have in common.
+_LIMIT_NAME: Final = "CV_IO_MAX_IMAGE_"
 
 
 def decode_grey(data: bytes) -> Grey:
@@ -80,9 +82,8 @@ def decode_grey(data: bytes) -> Grey:
             bytes=len(data),
             bytes_max=IMAGE_BYTES_MAX,
         )
-    header = read_header(data)
     try:
-        return np.ascontiguousarray(_decode(header))
+        return np.ascontiguousarray(_decode(read_header(data)))
     except cv2.error as error:
         raise _refusal(error) from error
     except MemoryError as error:
@@ -129,9 +130,8 @@ def _over_white(pixels: Pixels, header: Header) -> Grey:
     """
     shades = _in_bytes(pixels)
     if shades.ndim == 2:  # noqa: PLR2004 rows and columns
-        return (
-            shades if header.clear_level is None else _cleared(shades, pixels, header.clear_level)
-        )
+        clear = header.clear_level
+        return shades if clear is None else np.where(pixels == clear, np.uint8(255), shades)
     if shades.shape[2] == 3:  # noqa: PLR2004 blue, green and red
         return np.asarray(cv2.cvtColor(shades, cv2.COLOR_BGR2GRAY), np.uint8)
     grey = cv2.cvtColor(shades, cv2.COLOR_BGRA2GRAY)
@@ -142,25 +142,25 @@ def _over_white(pixels: Pixels, header: Header) -> Grey:
     return np.asarray(cv2.bitwise_not(darkness), np.uint8)
 
 
-def _cleared(grey: Grey, pixels: Pixels, clear_level: int) -> Grey:
-    return np.where(pixels == clear_level, np.uint8(255), grey)
-
-
 def _turned(grey: Grey, turn: Turn) -> Grey:
     upright = np.rot90(grey, turn.quarters)
     return np.fliplr(upright) if turn.mirrored else upright
 
 
 def _refusal(error: cv2.error) -> ImageTooLarge | UndecodableImage:
-    """What OpenCV's exception says, as one of ours."""
-    if "CV_IO_MAX_IMAGE" in error.err:
+    """What OpenCV's exception says, as one of ours.
+
+    Only its text is its own: the attributes are of the class, and so of every thread.
+    """
+    text = str(error)
+    if _LIMIT_NAME in text:
         return ImageTooLarge(
             f"the image is over {IMAGE_PIXELS_MAX} pixels or {IMAGE_SIDE_MAX} a side; "
             "send a smaller copy",
             pixels_max=IMAGE_PIXELS_MAX,
             side_max=IMAGE_SIDE_MAX,
         )
-    if error.code == cv2.Error.StsNoMem:
+    if f"({cv2.Error.StsNoMem}:" in text:
         return _memory_refusal()
     return UndecodableImage("the image is torn or forged; encode it anew")
 
@@ -175,7 +175,7 @@ def _require_limits() -> None:
     try:
         cv2.imdecode(np.frombuffer(header, np.uint8), cv2.IMREAD_GRAYSCALE)
     except cv2.error as error:
-        if "CV_IO_MAX_IMAGE" in error.err:
+        if _LIMIT_NAME in str(error):
             return
     raise ImportError("import imageward_index.decode before cv2: OpenCV was loaded without limits")
 

@@ -48,7 +48,7 @@ class Header(NamedTuple):
         payload: the bytes to decode.
         has_alpha: the format can carry transparency.
         premultiplied: 8-bit colours come out of the decoder weighted by their alpha.
-        turn: what the decoder leaves to be turned; None if EXIF says it.
+        turn: what the file says outside of EXIF; None if EXIF is to be asked.
         clear_level: the one stored grey that stands for full transparency.
     """
 
@@ -263,10 +263,10 @@ _READERS: Final[tuple[tuple[re.Pattern[bytes], Callable[[bytes], Header]], ...]]
     (re.compile(rb"GIF8[79]a"), Header),
     # The brand may be the major one or among the compatible ones.
     (re.compile(rb"\x00\x00\x00.ftyp(?:.{4}){0,16}?avi[fs]", re.DOTALL), _read_avif),
-    # OpenCV turns a TIFF itself, and libtiff weights 8-bit colours by their alpha.
+    # libtiff weights 8-bit colours by their alpha.
     (
         re.compile(rb"II[*+]\x00|MM\x00[*+]"),
-        lambda data: Header(data, premultiplied=True, turn=UPRIGHT),
+        lambda data: Header(data, premultiplied=True),
     ),
     # The alpha of a BMP is unset more often than meant.
     (

@@ -110,10 +110,12 @@ class Server:
         return server
 
     def _bind(self) -> int:
-        port = self._grpc.add_insecure_port(self._config.listen)
-        if not port:
-            raise OSError(f"cannot listen on {self._config.listen}; is another server there?")
-        return port
+        try:
+            return self._grpc.add_insecure_port(self._config.listen)
+        except RuntimeError as error:  # all that gRPC says of any failure
+            raise OSError(
+                f"cannot listen on {self._config.listen}; is another server there?"
+            ) from error
 
 
 def _open_store(config: Config) -> Store:

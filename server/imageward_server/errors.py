@@ -14,8 +14,8 @@ ImagewardError (imageward_index.errors)
 ├── Unavailable             the same call may succeed later
 │   ├── Loading
 │   ├── Draining
-│   ├── StoreUnavailable
-│   └── RevisionNotReached
+│   └── StoreUnavailable
+├── RevisionNotReached      within the deadline
 ├── StoreIncompatible       written by another version of the format
 └── DataCorrupt             damaged at rest; an operator must look
 """
@@ -81,7 +81,7 @@ class StoreUnavailable(Unavailable):
     """The store does not answer."""
 
 
-class RevisionNotReached(Unavailable):
+class RevisionNotReached(ImagewardError):
     """The replica did not reach the revision within the deadline."""
 
 

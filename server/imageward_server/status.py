@@ -76,8 +76,9 @@ TABLE: dict[type[Exception], Row] = {
     errors.StoreUnavailable: Row(
         _UNAVAILABLE, ErrorReason.ERROR_REASON_STORE_UNAVAILABLE, RETRY_DELAY_S
     ),
+    # Not UNAVAILABLE, which clients send again: the call has waited all it could.
     errors.RevisionNotReached: Row(
-        _UNAVAILABLE, ErrorReason.ERROR_REASON_REVISION_NOT_REACHED, RETRY_DELAY_S
+        grpc.StatusCode.OUT_OF_RANGE, ErrorReason.ERROR_REASON_REVISION_NOT_REACHED
     ),
     errors.StoreIncompatible: Row(
         grpc.StatusCode.FAILED_PRECONDITION, ErrorReason.ERROR_REASON_STORE_INCOMPATIBLE
