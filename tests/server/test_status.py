@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from pathlib import Path
 
 import grpc
 import numpy as np
 import pytest
 from google.rpc import error_details_pb2, status_pb2
 
+from imageward.v1 import error_pb2
 from imageward.v1.error_pb2 import ErrorReason
 from imageward.v1.hash_pb2 import PdqHash as PdqHashMessage
 from imageward_index import errors as index_errors
@@ -26,6 +28,7 @@ from imageward_server.status import (
     DETAILS_KEY,
     DOMAIN,
     TABLE,
+    Row,
     Status,
     foreign_status,
     internal_status,
@@ -140,7 +143,7 @@ def test_a_status_carries_its_details(kind: type[ImagewardError]) -> None:
         (server_errors.Loading, "UNAVAILABLE"),
         (server_errors.Draining, "UNAVAILABLE"),
         (server_errors.StoreUnavailable, "UNAVAILABLE"),
-        (server_errors.RevisionNotReached, "UNAVAILABLE"),
+        (server_errors.RevisionNotReached, "OUT_OF_RANGE"),
         (server_errors.StoreIncompatible, "FAILED_PRECONDITION"),
         (server_errors.DataCorrupt, "DATA_LOSS"),
         (server_errors.UnknownMethod, "UNIMPLEMENTED"),
@@ -152,6 +155,15 @@ def test_a_status_carries_its_details(kind: type[ImagewardError]) -> None:
 def test_the_codes_are_those_of_the_contract(kind: type[ImagewardError], code: str) -> None:
     """The contract's comments promise these codes."""
     assert TABLE[kind].code.name == code
+
+
+@pytest.mark.parametrize("row", set(TABLE.values()))
+def test_the_contract_names_the_code_of_each_reason(row: Row) -> None:
+    """The comment of a reason in the .proto file says the status that goes with it."""
+    contract = (Path(error_pb2.__file__).parent / "error.proto").read_text()
+    comments = re.findall(r"((?: +//.*\n)+) +(ERROR_REASON_\w+) =", contract)
+    (comment,) = (text for text, name in comments if name == ErrorReason.Name(row.reason))
+    assert re.search(rf"\b{row.code.name}\b", comment)
 
 
 def test_a_refusal_says_what_a_status_would() -> None:
