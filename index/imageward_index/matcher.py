@@ -140,9 +140,11 @@ def _decide(ids: Sequence[int], selection: Selection, quality: int | None) -> De
     for entry_id in ids:
         by_action[selection.action_of[bank_number_of(entry_id)]].append(entry_id)
     blocking, reviewing = by_action[Action.BLOCK], by_action[Action.REVIEW]
+    verdict = _weigh(blocking=bool(blocking), reviewing=bool(reviewing), low_quality=low_quality)
+    behind = blocking if verdict is Verdict.BLOCK else [*blocking, *reviewing]
     return Decision(
-        verdict=_weigh(blocking=bool(blocking), reviewing=bool(reviewing), low_quality=low_quality),
-        entry_ids=tuple((blocking or reviewing)[:MATCHES_MAX]),
+        verdict=verdict,
+        entry_ids=tuple(behind[:MATCHES_MAX]),
         logged_entry_ids=tuple(by_action[Action.LOG][:MATCHES_MAX]),
         quality=quality,
     )

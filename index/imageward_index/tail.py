@@ -74,8 +74,9 @@ class Tail:
         with self._lock.write():
             self._refuse_repeated(ids[firsts])
             first_row = self._flat.ntotal
-            self._flat.add(np.ascontiguousarray(codes))
+            # First what may find no memory: a row without an id would break every search.
             self._reserve(first_row + len(ids))
+            self._flat.add(np.ascontiguousarray(codes))
             added = slice(first_row, first_row + len(ids))
             self._ids[added] = ids
             self._ordinals[added] = np.arange(len(ids)) - np.repeat(firsts, counts)

@@ -26,7 +26,7 @@ from imageward_server.replica import Progress, Replica
 from imageward_server.services.bank import BankService
 from imageward_server.services.match import MatchService
 from imageward_server.store import Store
-from imageward_server.store.engine import sqlite_url
+from imageward_server.store.engine import check_file, sqlite_url
 
 log = structlog.get_logger(__name__)
 
@@ -124,6 +124,8 @@ def _open_store(config: Config) -> Store:
     # Hashes are personal data: nobody but the server's own user may read them.
     config.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     os.umask(0o077)
+    if not config.store_url:
+        check_file(config.data_dir)
     store = Store(config.store_url or sqlite_url(config.data_dir))
     try:
         store.open()

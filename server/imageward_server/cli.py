@@ -17,6 +17,7 @@ from rich.table import Table
 from imageward_index.errors import ImagewardError
 from imageward_server import __version__, config, logs
 from imageward_server.app import Server
+from imageward_server.store.engine import without_password
 
 EXIT_FAILED = 1
 EXIT_USAGE = 2
@@ -107,6 +108,7 @@ def config_show(
         name: {"value": _plain(getattr(loaded.config, name)), "origin": origin}
         for name, origin in loaded.origins.items()
     }
+    rows["store_url"]["value"] = without_password(loaded.config.store_url)
     if as_json:
         typer.echo(json.dumps(rows, indent=2))
         return

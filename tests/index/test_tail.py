@@ -138,7 +138,7 @@ def test_every_thread_searches_with_one_openmp_thread() -> None:
 
 
 def test_codes_of_another_layout_are_found() -> None:
-    """A view with strides, which FAISS would read wrongly, is added and searched by value."""
+    """A view with strides is added and searched by its values; another type is refused."""
     codes = np.random.default_rng(SEED).integers(0, 256, (8, 64), dtype=np.uint8)[:, ::2]
     index = Index()
     index.add(range(8), codes)
@@ -221,3 +221,20 @@ def test_a_search_waits_for_an_append(monkeypatch: pytest.MonkeyPatch) -> None:
         added.result(20)
     assert found.result().ids.tolist() == [1]
     assert order == ["searched", "added"]
+
+
+def test_an_add_that_finds_no_memory_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the arrays beside the codes cannot grow, no code is left without an id."""
+    tail = Tail(WIDTH_BITS)
+    with monkeypatch.context() as patch:
+        patch.setattr(tail, "_reserve", refuse_memory)
+        with pytest.raises(MemoryError):
+            tail.add(ids_of(1), ZERO)
+    assert (len(tail), tail._flat.ntotal) == (0, 0)
+    tail.add(ids_of(1), ZERO)
+    assert search(tail, ZERO, 0).ids.tolist() == [1]
+
+
+def refuse_memory(_rows: int) -> None:
+    """Fail as numpy does when there is no memory."""
+    raise MemoryError

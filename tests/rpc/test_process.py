@@ -163,6 +163,27 @@ def test_a_store_that_is_no_database_is_refused(tmp_path: Path) -> None:
     assert file.read_bytes() == b"not a database" * 1000
 
 
+def test_an_emptied_store_is_refused(tmp_path: Path) -> None:
+    """Exit code 1: a store without bytes would start as a new one, and allow everything."""
+    (tmp_path / FILE_NAME).touch()
+    ended = _fail("--data-dir", str(tmp_path), "--listen", "127.0.0.1:0")
+    assert ended.returncode == 1
+    assert "no bytes" in ended.stderr
+
+
+def test_config_show_tells_origins_and_no_password(tmp_path: Path) -> None:
+    """Each value comes with its origin, and a password in a URL stays hidden."""
+    file = tmp_path / "server.toml"
+    file.write_text('store_url = "postgresql://user:secret@host/db"\nstreams_max = 7\n')
+    command = [sys.executable, "-m", "imageward_server", "config", "show", "--config", str(file)]
+    shown = subprocess.run([*command, "--json"], capture_output=True, text=True, check=True).stdout
+    rows = json.loads(shown)
+    assert rows["streams_max"] == {"value": 7, "origin": str(file)}
+    assert rows["feed_poll_s"]["origin"] == "default"
+    assert "host/db" in rows["store_url"]["value"]
+    assert "secret" not in shown
+
+
 @pytest.mark.parametrize(
     ("flags", "environment", "said"),
     [

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-from hypothesis import settings
+from hypothesis import Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initialize, multiple, rule
 
@@ -140,6 +140,34 @@ def test_threads_that_catch_up_together_agree(
     insist_on_equality(replica, store)
 
 
+def test_a_revision_is_told_after_its_changes_are_in(
+    store: Store,
+    make_entries: MakeEntries,
+    start_replica: Callable[[Store, float], Replica],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """While the index and the banks change, the revision is still the one before."""
+    replica, seen = start_replica(store, NEVER_S), list[tuple[str, int]]()
+
+    def note(name: str) -> None:
+        change = getattr(replica.index, name)
+
+        def noting(*arguments: object) -> object:
+            seen.append((name, replica.revision))
+            return change(*arguments)
+
+        monkeypatch.setattr(replica.index, name, noting)
+
+    note("add")
+    note("withdraw")
+    ids = fill(store, make_entries)
+    replica.catch_up()
+    store.set_state(ids, EntryState.WITHDRAWN)
+    replica.catch_up()
+    assert seen == [("add", 0), ("withdraw", 0), ("add", 3), ("withdraw", 3)]
+    assert replica.revision == 4
+
+
 def test_changes_of_another_process_appear(
     store: Store,
     url: str,
@@ -257,9 +285,9 @@ class ReplicaMachine(RuleBasedStateMachine):
     banks = Bundle("banks")
     ids = Bundle("ids")
 
-    @initialize()
-    def begin(self) -> None:
-        """Make an empty store in a folder of its own; few changes fill a page."""
+    @initialize(target=ids)
+    def begin(self) -> object:
+        """Make a store of a few entries in a folder of its own; few changes fill a page."""
         self.patch = pytest.MonkeyPatch()
         self.patch.setattr(feed, "CHANGES_PER_PAGE", 3)
         self.folder = tempfile.TemporaryDirectory()
@@ -269,6 +297,8 @@ class ReplicaMachine(RuleBasedStateMachine):
         for replica in (self.often, self.seldom):
             replica.load(lambda *_progress: None)
         self.requests = 0
+        self.store.create_bank("first", Policy())
+        return self.add("first", [0, 0, 1, 2])
 
     def replica(self, name: str) -> Replica:
         """Make a replica with a folder of its own."""
@@ -303,17 +333,26 @@ class ReplicaMachine(RuleBasedStateMachine):
         """Give a bank another policy."""
         self.store.update_bank(bank, lambda _: Policy(action, enabled=enabled))
 
-    @rule(target=ids, bank=banks, codes=st.lists(st.integers(0, 3), max_size=4))
-    def add(self, bank: str, codes: list[int]) -> object:
+    @rule(target=ids, bank=st.just("first") | banks, codes=st.lists(st.integers(0, 3), max_size=4))
+    def bank_entries(self, bank: str, codes: list[int]) -> object:
         """Bank entries, many of them of the same few hashes."""
+        return self.add(bank, codes)
+
+    def add(self, bank: str, codes: list[int]) -> object:
+        """Bank entries under the next request id."""
         self.requests += 1
         new = [NewEntry(PdqHash(bytes([code] * 32), None), EntrySource.HASH) for code in codes]
         return multiple(*self.store.add_entries(bank, f"{self.requests}", new).entry_ids)
 
-    @rule(ids=st.lists(ids, max_size=5), state=st.sampled_from(EntryState))
-    def set_state(self, ids: list[int], state: EntryState) -> None:
-        """Withdraw or restore entries."""
-        self.store.set_state(ids, state)
+    @rule(ids=st.lists(ids, min_size=1, max_size=5))
+    def withdraw(self, ids: list[int]) -> None:
+        """Withdraw entries."""
+        self.store.set_state(ids, EntryState.WITHDRAWN)
+
+    @rule(ids=st.lists(ids, max_size=5))
+    def restore(self, ids: list[int]) -> None:
+        """Restore entries, or change nothing."""
+        self.store.set_state(ids, EntryState.ACTIVE)
 
     @rule(target=ids, entry_id=consumes(ids))
     def flip_twice(self, entry_id: int) -> int:
@@ -330,4 +369,10 @@ class ReplicaMachine(RuleBasedStateMachine):
 
 
 TestReplicaMachine = ReplicaMachine.TestCase
-TestReplicaMachine.settings = settings(max_examples=15, stateful_step_count=20, deadline=None)
+# Every step waits for the disk: a failure is shown as it was found, not made smaller for minutes.
+TestReplicaMachine.settings = settings(
+    max_examples=25,
+    stateful_step_count=20,
+    deadline=None,
+    phases=[Phase.explicit, Phase.reuse, Phase.generate],
+)

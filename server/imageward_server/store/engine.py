@@ -30,6 +30,25 @@ def sqlite_url(data_dir: Path) -> str:
     return f"sqlite:///{data_dir / FILE_NAME}"
 
 
+def check_file(data_dir: Path) -> None:
+    """Refuse an embedded store that was emptied: as a new one it would allow everything.
+
+    Raises:
+        DataCorrupt: the file is there and has no bytes.
+    """
+    file = data_dir / FILE_NAME
+    if file.exists() and not file.stat().st_size:
+        raise DataCorrupt(
+            "the store's file has no bytes; restore the last backup, "
+            "or remove the file if the server is new"
+        )
+
+
+def without_password(url: str) -> str:
+    """Write a database's URL as it may be shown."""
+    return sa.make_url(url).render_as_string(hide_password=True) if url else url
+
+
 def open_engine(url: str) -> sa.Engine:
     """Open a database by its SQLAlchemy URL; nothing connects yet."""
     if not url.startswith("sqlite"):
@@ -43,6 +62,8 @@ def open_engine(url: str) -> sa.Engine:
 @contextmanager
 def reading(engine: sa.Engine) -> Iterator[sa.Connection]:
     """Open a transaction that sees one state of the store and changes nothing."""
+    if engine.dialect.name != "sqlite":  # whose every transaction sees one state
+        engine = engine.execution_options(isolation_level="REPEATABLE READ")
     with _translated(), engine.connect() as connection, connection.begin():
         yield connection
 
