@@ -50,6 +50,17 @@ TABLE: dict[type[Exception], Row] = {
     ),
     # The replica adds only what the index lacks: an id twice is our mistake.
     index_errors.DuplicateId: Row(grpc.StatusCode.INTERNAL, ErrorReason.ERROR_REASON_INTERNAL),
+    # Segments are copies and no call is answered with these: they are met at a start,
+    # or by a thread, and the store is read instead.
+    index_errors.SegmentUnusable: Row(
+        grpc.StatusCode.DATA_LOSS, ErrorReason.ERROR_REASON_DATA_CORRUPT
+    ),
+    index_errors.SegmentCorrupt: Row(
+        grpc.StatusCode.DATA_LOSS, ErrorReason.ERROR_REASON_DATA_CORRUPT
+    ),
+    index_errors.SegmentIncompatible: Row(
+        grpc.StatusCode.FAILED_PRECONDITION, ErrorReason.ERROR_REASON_STORE_INCOMPATIBLE
+    ),
     errors.InvalidRequest: Row(_INVALID, ErrorReason.ERROR_REASON_INVALID_REQUEST),
     errors.UnknownSurface: Row(_INVALID, ErrorReason.ERROR_REASON_UNKNOWN_SURFACE),
     errors.InvalidPageToken: Row(_INVALID, ErrorReason.ERROR_REASON_INVALID_PAGE_TOKEN),

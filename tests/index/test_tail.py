@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from imageward_index import tail as tail_module
 from imageward_index.errors import DuplicateId, InvalidBatch, InvalidHash
 from imageward_index.index import Index
-from imageward_index.tail import Matches, Tail
+from imageward_index.matches import Matches
+from imageward_index.tail import Tail
 
 WIDTH_BITS = 256
 ZERO = np.zeros((1, 32), dtype=np.uint8)
@@ -37,7 +38,7 @@ def ids_of(*ids: int) -> NDArray[np.int64]:
 
 def search(tail: Tail, query: NDArray[np.uint8], radius_bits: int) -> Matches:
     """Search with one radius for all."""
-    return tail.search(query, np.full(len(query), radius_bits, dtype=np.int64))
+    return Matches.join([tail.search(query, np.full(len(query), radius_bits, dtype=np.int64))])
 
 
 @pytest.mark.parametrize("radius_bits", [0, 1, 31, 62, 63])

@@ -234,7 +234,7 @@ RAISERS: list[tuple[str, Callable[[Store], object]]] = [
     ("EntryNotFound", lambda store: store.get_entry(1)),
     ("BankExists", lambda store: store.create_bank("known", Policy())),
     ("RequestIdReused", add_twice),
-    ("RevisionNotReached", lambda store: Replica(store, 1.0).wait_for(9, 0.0)),
+    ("RevisionNotReached", lambda store: Replica(store, tmp_path / "segments", 1.0).wait_for(9, 0.0)),
     ("Loading", lambda _: Lifecycle().admit()),
 ]
 
