@@ -37,6 +37,15 @@ def kernel(function: _Function) -> _Function:
     return cast("_Function", njit(nogil=True, cache=True, _nrt=False)(function))
 
 
+def inlined(function: _Function) -> _Function:
+    """Compile like `kernel`, but copied into its callers: for what inner loops call.
+
+    Named tuples of arrays are passed as dozens of words, which takes longer
+    than a small function runs.
+    """
+    return cast("_Function", njit(nogil=True, cache=True, _nrt=False, inline="always")(function))
+
+
 def entrance(function: _Function) -> _Function:
     """Compile like `kernel`, but able to allocate: for what Python calls."""
     return cast("_Function", njit(nogil=True, cache=True)(function))

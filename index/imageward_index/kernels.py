@@ -32,6 +32,7 @@ import numpy as np
 from imageward_index.intrinsics import (
     LANES,
     entrance,
+    inlined,
     kernel,
     lowest_bit,
     near_lanes,
@@ -55,10 +56,16 @@ SCAN_ROWS = 4096
 HITS = 512
 """Hits that are gathered before the next stage looks at them."""
 
+PREFETCHED_ENTRIES = 8 * LANES
+"""Of a longer bucket the rest is left to the processor, which sees the run by then."""
+
 CANDIDATE_WORK = 64
 """What looking at one candidate costs, in sketches compared."""
 
 PROBING, SCANNING, DONE = 0, 1, 2
+
+PROBES, RUNS, RESUMED = 0, 1, 2
+"""The fields of a block's sizes."""
 
 
 class Tables(NamedTuple):
@@ -109,7 +116,15 @@ class Asked(NamedTuple):
 
 
 class Block(NamedTuple):
-    """Probes on their way: int64 arrays, and `sizes` = probes, runs, resumed at."""
+    """Probes on their way through the stages.
+
+    Attributes:
+        addresses: int64 (`BLOCK_PROBES`,), the slice value probed.
+        firsts: int64 (`BLOCK_PROBES`,), the first entry of its bucket.
+        lasts: int64 (`BLOCK_PROBES`,), the entry after the last.
+        runs: int64 (`BLOCK_RUNS`, 3): the probe after the run, its query, its slice.
+        sizes: int64 (3,): probes, runs, and the entry where a full stage resumes.
+    """
 
     addresses: NDArray[np.int64]
     firsts: NDArray[np.int64]
@@ -147,7 +162,7 @@ class Found(NamedTuple):
     differing: NDArray[np.uint64]
 
 
-@kernel
+@inlined
 def slice_at(words: NDArray[np.uint64], part: int, bits: int) -> int:
     """Return slice `part` of a code whose slices have `bits` bits each."""
     start = part * bits
@@ -159,29 +174,22 @@ def slice_at(words: NDArray[np.uint64], part: int, bits: int) -> int:
 
 
 @kernel
-def slices_of(codes: NDArray[np.uint64], part: int, bits: int, out: NDArray[np.uint64]) -> None:
-    """Write slice `part` of every code (rows, words) to `out` (rows,)."""
-    for row in range(len(codes)):
-        out[row] = slice_at(codes[row], part, bits)
-
-
-@kernel
 def _enqueue(
     tables: Tables, asked: Asked, block: Block, query: int, part: int, flip: int, stop: int
 ) -> int:
     """Add probes of one query in one slice, flips from `flip` on; return the next flip."""
     own = slice_at(asked.queries[query], part, tables.slice_bits)
     base = part * ((1 << tables.slice_bits) + 1)
-    size = block.sizes[0]
+    size = block.sizes[PROBES]
     taken = min(stop - flip, BLOCK_PROBES - size)
     for i in range(taken):
         address = own ^ np.int64(asked.flips[flip + i])
         block.addresses[size + i] = address
         prefetch(tables.offsets, base + address)
-    run = block.runs[block.sizes[1]]
+    run = block.runs[block.sizes[RUNS]]
     run[0], run[1], run[2] = size + taken, query, part
-    block.sizes[0] += taken
-    block.sizes[1] += 1
+    block.sizes[PROBES] += taken
+    block.sizes[RUNS] += 1
     return flip + taken
 
 
@@ -189,7 +197,7 @@ def _enqueue(
 def _resolve(tables: Tables, block: Block, found: Found, work_max: int) -> None:
     """Turn addresses into ranges of entries, and give up queries that cost too much."""
     first = 0
-    for i in range(block.sizes[1]):
+    for i in range(block.sizes[RUNS]):
         last, query, part = block.runs[i]
         base = part * ((1 << tables.slice_bits) + 1)
         shift = part * tables.length
@@ -199,10 +207,9 @@ def _resolve(tables: Tables, block: Block, found: Found, work_max: int) -> None:
             block.firsts[probe] = shift + begin
             block.lasts[probe] = shift + end
             found.work[query] += end - begin
-            for line in range(
-                shift + begin, min(shift + end + LANES, shift + begin + 4 * LANES), LANES
-            ):
-                prefetch(tables.sketches, line)
+            ahead = min(end + LANES, begin + PREFETCHED_ENTRIES)
+            for entry in range(begin, ahead, LANES):
+                prefetch(tables.sketches, shift + entry)
         if found.work[query] > work_max:
             found.states[query] = SCANNING
         first = last
@@ -214,19 +221,16 @@ def _sift_run(
 ) -> int:
     """Compare the buckets of one run with the query's sketch; return where it stopped."""
     last, query, part = run
-    bits = tables.slice_bits
-    own = slice_at(asked.queries[query], part, bits)
-    sketch = np.uint16(slice_at(asked.queries[query], part ^ 1, bits))
+    own = slice_at(asked.queries[query], part, tables.slice_bits)
+    sketch = np.uint16(slice_at(asked.queries[query], part ^ 1, tables.slice_bits))
     radii = asked.probe_radii[asked.radii[query]]
     most = radii[part] + radii[part ^ 1] + 1
-    has_rows = part & 1
-    size = hits.size[0]
     for probe in range(first, last):
-        begin, end = block.firsts[probe], block.lasts[probe]
+        end = block.lasts[probe]
         address = block.addresses[probe]
         left = np.uint16(most - popcount(np.uint64(address ^ own)))
-        entry = max(begin, block.sizes[2])
-        block.sizes[2] = 0
+        entry = max(block.firsts[probe], block.sizes[RESUMED])
+        block.sizes[RESUMED] = 0
         while entry < end:
             near = near_lanes(tables.sketches, entry, sketch, left)
             if end - entry < LANES:
@@ -234,26 +238,29 @@ def _sift_run(
             while near != 0:
                 hit = entry + np.int64(lowest_bit(near))
                 near &= near - np.uint32(1)
-                if has_rows:
-                    prefetch(
-                        tables.rows,
-                        ((part >> 1) * tables.length + hit - part * tables.length)
-                        * tables.row_bytes,
-                    )
-                elif hit > begin and tables.sketches[hit] == tables.sketches[hit - 1]:
-                    continue
-                hits.entries[size] = hit
-                hits.addresses[size] = address
-                hits.queries[size] = query
-                hits.slices[size] = part
-                size += 1
+                _note(tables, hits, hit, block.firsts[probe], address, query, part)
             entry += LANES
-            if size >= HITS:
-                hits.size[0] = size
-                block.sizes[2] = entry
+            if hits.size[0] >= HITS:
+                block.sizes[RESUMED] = entry
                 return probe
-    hits.size[0] = size
     return last
+
+
+@inlined
+def _note(
+    tables: Tables, hits: Hits, hit: int, begin: int, address: int, query: int, part: int
+) -> None:
+    """Write down a hit; of equal entries in an even table only the first, it stands for all."""
+    if part & 1:
+        prefetch(tables.rows, _row_at(tables, part, hit))
+    elif hit > begin and tables.sketches[hit] == tables.sketches[hit - 1]:
+        return
+    size = hits.size[0]
+    hits.entries[size] = hit
+    hits.addresses[size] = address
+    hits.queries[size] = query
+    hits.slices[size] = part
+    hits.size[0] = size + 1
 
 
 @kernel
@@ -262,7 +269,7 @@ def _sift(
 ) -> None:
     """Sift every run of a block and empty it."""
     first = 0
-    for i in range(block.sizes[1]):
+    for i in range(block.sizes[RUNS]):
         run = block.runs[i]
         hits = candidates if run[2] & 1 else strays
         while first < run[0] and found.states[run[1]] == PROBING:
@@ -272,46 +279,47 @@ def _sift(
             if candidates.size[0] >= HITS:
                 _check(tables, asked, candidates, found)
         first = run[0]
-        block.sizes[2] = 0
+        block.sizes[RESUMED] = 0
     block.sizes[:] = 0
 
 
 @kernel
 def _locate(tables: Tables, asked: Asked, strays: Hits, candidates: Hits, found: Found) -> None:
-    """Find the hits of tables without row numbers in the tables of their partners."""
-    buckets = (1 << tables.slice_bits) + 1
+    """Find the hits of even tables, which lack row numbers, in their partners' tables."""
     for i in range(strays.size[0]):
-        prefetch(
-            tables.offsets, (strays.slices[i] + 1) * buckets + tables.sketches[strays.entries[i]]
-        )
+        prefetch(tables.offsets, _partner_bucket(tables, strays, i))
     for i in range(strays.size[0]):
-        shift = (strays.slices[i] + 1) * tables.length
-        at = (strays.slices[i] + 1) * buckets + tables.sketches[strays.entries[i]]
-        begin, end = shift + tables.offsets[at], shift + tables.offsets[at + 1]
-        prefetch(
-            tables.sketches, begin + (((end - begin) * strays.addresses[i]) >> tables.slice_bits)
-        )
+        begin, end = _partner_range(tables, strays, i)
+        guess = begin + (((end - begin) * strays.addresses[i]) >> tables.slice_bits)
+        prefetch(tables.sketches, guess - LANES // 2)
+        prefetch(tables.sketches, guess + LANES // 2)
     for i in range(strays.size[0]):
-        shift = (strays.slices[i] + 1) * tables.length
-        at = (strays.slices[i] + 1) * buckets + tables.sketches[strays.entries[i]]
-        begin, end = shift + tables.offsets[at], shift + tables.offsets[at + 1]
-        own = strays.addresses[i]
+        query, part, own = strays.queries[i], strays.slices[i], strays.addresses[i]
+        begin, end = _partner_range(tables, strays, i)
         entry = _lower_bound(tables.sketches, begin, end, own, tables.slice_bits)
-        while (
-            entry < end
-            and tables.sketches[entry] == own
-            and found.states[strays.queries[i]] == PROBING
-        ):
-            size = candidates.size[0]
-            candidates.entries[size] = entry
-            candidates.queries[size] = strays.queries[i]
-            candidates.slices[size] = strays.slices[i]
-            candidates.size[0] += 1
-            prefetch(tables.rows, _row_at(tables, strays.slices[i], entry))
-            if size + 1 >= HITS:
+        while entry < end and tables.sketches[entry] == own and found.states[query] == PROBING:
+            _note(tables, candidates, entry, begin, own, query, part | 1)
+            # Found by the even slice, though in the odd one's table.
+            candidates.slices[candidates.size[0] - 1] = part
+            if candidates.size[0] >= HITS:
                 _check(tables, asked, candidates, found)
             entry += 1
     strays.size[0] = 0
+
+
+@inlined
+def _partner_bucket(tables: Tables, strays: Hits, i: int) -> int:
+    """Return which of all offsets begins the bucket of a stray's partner value."""
+    buckets = (1 << tables.slice_bits) + 1
+    return (strays.slices[i] + 1) * buckets + np.int64(tables.sketches[strays.entries[i]])
+
+
+@inlined
+def _partner_range(tables: Tables, strays: Hits, i: int) -> tuple[int, int]:
+    """Return the entries of the bucket of a stray's partner value."""
+    at = _partner_bucket(tables, strays, i)
+    shift = (strays.slices[i] + 1) * tables.length
+    return shift + np.int64(tables.offsets[at]), shift + np.int64(tables.offsets[at + 1])
 
 
 @kernel
@@ -341,7 +349,7 @@ def _lower_bound(sketches: NDArray[np.uint16], begin: int, end: int, value: int,
     return low
 
 
-@kernel
+@inlined
 def _row_at(tables: Tables, part: int, entry: int) -> int:
     """Return where the row number of an entry of the pair's odd table is stored."""
     pair = part >> 1
@@ -373,7 +381,7 @@ def _check(tables: Tables, asked: Asked, candidates: Hits, found: Found) -> None
     candidates.size[0] = 0
 
 
-@kernel
+@inlined
 def _distance(tables: Tables, asked: Asked, query: int, row: int, found: Found) -> int:
     """Return the Hamming distance, and leave the differing bits in `found.differing`."""
     words = asked.queries.shape[1]
@@ -431,7 +439,7 @@ def _probe(
             flip, stop = 0, asked.volumes[radii[part] + 1]
             while flip < stop and found.states[query] == PROBING:
                 flip = _enqueue(tables, asked, filling, query, part, flip, stop)
-                if filling.sizes[0] == BLOCK_PROBES or filling.sizes[1] == BLOCK_RUNS:
+                if filling.sizes[PROBES] == BLOCK_PROBES or filling.sizes[RUNS] == BLOCK_RUNS:
                     _resolve(tables, filling, found, asked.work_max)
                     _sift(tables, asked, waiting, strays, candidates, found)
                     filling, waiting = waiting, filling
@@ -519,25 +527,41 @@ def _new_hits() -> Hits:
 
 
 @entrance
-def search(tables: Tables, asked: Asked, room: int) -> tuple[NDArray[np.int64], int]:
+def search(
+    codes: NDArray[np.uint64],
+    offsets: NDArray[np.uint32],
+    sketches: NDArray[np.uint16],
+    rows: NDArray[np.uint8],
+    row_bytes: int,
+    slice_bits: int,
+    length: int,
+    queries: NDArray[np.uint64],
+    radii: NDArray[np.int64],
+    probe_radii: NDArray[np.int64],
+    flips: NDArray[np.uint32],
+    volumes: NDArray[np.int64],
+    alive: NDArray[np.uint8],
+    work_max: int,
+    first_only: bool,
+    room: int,
+) -> tuple[NDArray[np.int64], int]:
     """Find every live code within the radii.
 
-    Args:
-        tables: a segment's arrays.
-        asked: queries, radii and the plan's numbers.
-        room: matches that fit into the answer.
+    The arguments are `Tables` and `Asked`, spread out: numba takes arrays in a
+    microsecond and named tuples in ten to a hundred.
 
     Returns:
         int64 (room, 3) of query, row and distance, in no order, each match once;
         and how many there are. More than `room` means: come again with so much.
     """
-    queries, words = asked.queries.shape
+    tables = Tables(codes, offsets, sketches, rows, row_bytes, slice_bits, length)
+    asked = Asked(queries, radii, probe_radii, flips, volumes, alive, work_max, first_only)
     found = Found(
         np.empty((room, 3), np.int64),
         np.zeros(1, np.int64),
-        np.zeros(queries, np.uint8),
-        np.zeros(queries, np.int64),
-        np.empty(words, np.uint64),
+        np.zeros(len(queries), np.uint8),
+        np.zeros(len(queries), np.int64),
+        np.empty(queries.shape[1], np.uint64),
     )
     _probe(tables, asked, _new_block(), _new_block(), _new_hits(), _new_hits(), found)
     if found.size[0] <= room:

@@ -1,57 +1,45 @@
 """A sealed segment: codes that no longer change, and exact search among them.
 
-Owns what a segment's arrays mean: how they are built from codes and ids, and how
-they are searched. The bytes of the file are `sealed_file`'s, the plan is
-`slices`'s, the loops are `kernels`'s. It knows no tail, no tombstones but the
-`alive` bits it is handed, and no other segment.
+Owns what a segment's arrays mean to a reader, and the life of the arguments that
+the kernels take. How they came to be is `segment_writer`'s, the bytes of the file
+`sealed_file`'s, the plan `slices`'s, the loops `kernels`'s. It knows no tail, no
+other segment, and of dead rows only the bits it is handed.
 
 Rows are in the order of ids; the codes of one id keep the order they came in,
-and a code's place among them is its *ordinal*. Every array is sealed, so a
-segment may be searched from any number of threads and processes.
+and a code's place among them is its *ordinal*.
 """
 
 from __future__ import annotations
 
+import tempfile
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
 from imageward_index.errors import SegmentCorrupt, SegmentIncompatible
-from imageward_index.id_column import IdColumn, column_of
-from imageward_index.intrinsics import LANES
-from imageward_index.kernels import Asked, Tables, search, slices_of
-from imageward_index.sealed_file import ArrayShape, open_sealed, sealing
-from imageward_index.slices import (
-    Plan,
-    bit_order,
-    bytes_a_code,
-    plan_for,
-    probe_count,
-    probe_table,
-    row_bytes,
-    work_max,
+from imageward_index.id_column import IdColumn
+from imageward_index.kernels import Asked, Tables, search
+from imageward_index.sealed_file import open_sealed
+from imageward_index.segment_writer import (
+    Stamp,
+    array_shapes,
+    keeps_order,
+    reordered,
+    write_segment,
 )
+from imageward_index.slices import Plan, probe_count, probe_table, row_bytes, work_max
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from numpy.typing import NDArray
-
-CODES_MAX = (1 << 32) - 1
-"""Codes of a segment: offsets and row numbers have 32 bits."""
 
 RADIUS_MAX = {64: 8, 256: 63}
 """The largest radius, by width in bits."""
 
-RADIUS_USUAL = {64: 6, 256: 31}
-"""The radius that a plan is cut for when the caller names none, by width in bits."""
-
 ROOM_FIRST = 256
 """Matches a search has room for before it must come again."""
-
-_REORDER_ROWS = 1 << 16
 
 _NONE_DEAD = np.empty(0, np.uint8)
 
@@ -72,148 +60,9 @@ class SegmentMatches:
     ordinals: NDArray[np.int64]
     distances: NDArray[np.int64]
 
-
-@dataclass(frozen=True, slots=True)
-class Stamp:
-    """Where a segment's codes come from.
-
-    Attributes:
-        hasher_version: the hasher that made them; codes of two do not compare.
-        revision_first: the first change of the store that is in it.
-        revision_last: the last.
-    """
-
-    hasher_version: str
-    revision_first: int
-    revision_last: int
-
-
-def write_segment(
-    path: Path,
-    codes: NDArray[np.uint8],
-    ids: NDArray[np.int64],
-    *,
-    stamp: Stamp,
-    plan: Plan | None = None,
-) -> None:
-    """Seal codes into a file that `Segment.open` maps.
-
-    Args:
-        path: the file, replaced if it is there. It appears whole or not at all.
-        codes: uint8 (codes, 8) or (codes, 32), bit i of a code is bit i % 8 of byte i // 8.
-        ids: int64 (codes,), 0..2**63 - 1. One id may have many codes.
-        stamp: where they come from.
-        plan: how to cut them; by default what the cost model says.
-
-    Raises:
-        ValueError: there are more codes than `CODES_MAX`, or not an id for each.
-        OSError: the disk is full or the folder cannot be written.
-    """
-    if len(codes) != len(ids) or len(codes) > CODES_MAX:
-        raise ValueError(f"{len(codes)} codes with {len(ids)} ids cannot be sealed.")
-    order = np.argsort(ids, kind="stable")
-    unique, firsts = np.unique(ids[order], return_index=True)
-    column = column_of(unique)
-    width_bits = codes.shape[1] * 8
-    plan = plan or plan_for(
-        len(codes), width_bits, RADIUS_USUAL[width_bits], column.low.nbytes / max(len(codes), 1)
-    )
-    with sealing(path, _shapes(plan, len(codes), column)) as draft:
-        draft.header = _header(plan, len(codes), column, stamp)
-        draft.arrays["id_low"][:] = column.low.reshape(-1)
-        draft.arrays["id_directory"][:] = column.directory
-        if len(unique) < len(codes):
-            draft.arrays["id_firsts"][:] = firsts
-        words = draft.arrays["codes"].reshape(len(codes), width_bits // 64)
-        _fill_codes(words, codes, order, plan)
-        for pair in range(plan.slices // 2):
-            _fill_pair(draft.arrays, words, plan, pair)
-
-
-def _shapes(plan: Plan, length: int, column: IdColumn) -> dict[str, ArrayShape]:
-    """Return the arrays of a segment; the sketches reach a line beyond the last entry."""
-    entries = plan.slices * length
-    return {
-        "id_low": ArrayShape("<u1", column.low.size),
-        "id_directory": ArrayShape("<u4", len(column.directory)),
-        "id_firsts": ArrayShape("<u4", len(column) if len(column) < length else 0),
-        "codes": ArrayShape("<u8", length * plan.width_bits // 64),
-        "offsets": ArrayShape("<u4", plan.slices * (2**plan.slice_bits + 1)),
-        "sketches": ArrayShape("<u2", entries + LANES),
-        "rows": ArrayShape("<u1", entries // 2 * row_bytes(length)),
-    }
-
-
-def _header(plan: Plan, length: int, column: IdColumn, stamp: Stamp) -> dict[str, Any]:
-    """Return what the file states about itself."""
-    return {
-        "width_bits": plan.width_bits,
-        "codes": length,
-        "slices": plan.slices,
-        "slice_bits": plan.slice_bits,
-        "bit_order": list(bit_order(plan)),
-        "id_base": column.base,
-        "id_low_bytes": column.low.shape[1],
-        "hasher_version": stamp.hasher_version,
-        "revision_first": stamp.revision_first,
-        "revision_last": stamp.revision_last,
-    }
-
-
-def _reordered(codes: NDArray[np.uint8], order: tuple[int, ...]) -> NDArray[np.uint8]:
-    """Return the codes with bit order[i] at bit i."""
-    if order == tuple(range(len(order))):
-        return codes
-    bits = np.unpackbits(codes, axis=1, bitorder="little")
-    return np.packbits(bits[:, order], axis=1, bitorder="little")
-
-
-def _fill_codes(
-    words: NDArray[np.uint64], codes: NDArray[np.uint8], order: NDArray[np.int64], plan: Plan
-) -> None:
-    """Write the codes in the order of rows and of the plan's bits, a stretch at a time."""
-    bits = bit_order(plan)
-    for first in range(0, len(words), _REORDER_ROWS):
-        stretch = codes[order[first : first + _REORDER_ROWS]]
-        reordered = np.ascontiguousarray(_reordered(stretch, bits))
-        words[first : first + _REORDER_ROWS] = reordered.view("<u8")
-
-
-def _fill_pair(
-    arrays: dict[str, NDArray[Any]], words: NDArray[np.uint64], plan: Plan, pair: int
-) -> None:
-    """Build both tables of a pair of slices, each sorted by its own value, then the other's.
-
-    Sorting packed integers is as fast as a counting sort of our own: numpy sorts
-    them in vector registers.
-    """
-    even, odd = np.empty((2, len(words)), np.uint64)
-    slices_of(words, 2 * pair, plan.slice_bits, even)
-    slices_of(words, 2 * pair + 1, plan.slice_bits, odd)
-    both = ((even << 16) | odd).astype(np.uint32)
-    both.sort()
-    _fill_table(arrays, plan, 2 * pair, both >> 16, both)
-    packed = (odd << 48) | (even << 32) | np.arange(len(words), dtype=np.uint64)
-    packed.sort()
-    _fill_table(arrays, plan, 2 * pair + 1, packed >> 48, packed >> 32)
-    width = row_bytes(len(words))
-    rows = arrays["rows"].reshape(plan.slices // 2, len(words), width)
-    rows[pair] = packed.view(np.uint8).reshape(-1, 8)[:, :width]
-
-
-def _fill_table(
-    arrays: dict[str, NDArray[Any]],
-    plan: Plan,
-    part: int,
-    own: NDArray[Any],
-    other: NDArray[Any],
-) -> None:
-    """Write one table's sketches and the offsets of its buckets."""
-    length, buckets = len(own), 2**plan.slice_bits
-    arrays["sketches"][part * length : (part + 1) * length] = other.astype(np.uint16)
-    counts = np.bincount(own.astype(np.int64), minlength=buckets)
-    first = part * (buckets + 1)
-    arrays["offsets"][first + 1 : first + buckets + 1] = np.cumsum(counts)
+    def __len__(self) -> int:
+        """Return how many matches there are."""
+        return len(self.ids)
 
 
 class Segment:
@@ -227,12 +76,11 @@ class Segment:
 
     def __init__(self, path: Path, header: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> None:
         self.path = path
-        self.plan = Plan(header["width_bits"], header["slices"], header["slice_bits"])
-        self.stamp = Stamp(
-            header["hasher_version"], header["revision_first"], header["revision_last"]
-        )
+        self.plan = Plan(**header["plan"])
+        self.stamp = Stamp(**header["stamp"])
         self._length: int = header["codes"]
         self._bit_order = tuple(header["bit_order"])
+        self._keeps_order = keeps_order(self._bit_order)
         self._arrays = arrays
         low = arrays["id_low"].reshape(-1, header["id_low_bytes"])
         self._column = IdColumn(header["id_base"], low, arrays["id_directory"])
@@ -250,14 +98,12 @@ class Segment:
             SegmentIncompatible: it is of another format version or hasher.
             OSError: it cannot be read.
         """
-        header, arrays = open_sealed(path)
-        if header["hasher_version"] != hasher_version:
+        segment = cls(path, *open_sealed(path))
+        made_by = segment.stamp.hasher_version
+        if made_by != hasher_version:
             raise SegmentIncompatible(
-                f"A segment was made by hasher {header['hasher_version']}, "
-                f"this version has {hasher_version}.",
-                path,
+                f"A segment was made by hasher {made_by}, this version has {hasher_version}.", path
             )
-        segment = cls(path, header, arrays)
         segment._check_shapes()
         return segment
 
@@ -290,10 +136,10 @@ class Segment:
             The matches, each once.
         """
         asked = self._asked(queries, radii, alive, first_only=first_only)
-        matches, size = search(self._tables, asked, ROOM_FIRST)
+        matches, size = search(*self._tables, *asked, ROOM_FIRST)
         while size > len(matches):
-            matches, size = search(self._tables, asked, size)
-        return self._named(matches[:size])
+            matches, size = search(*self._tables, *asked, size)
+        return self._named(matches[:size]) if size else _NO_MATCHES
 
     def all_alive(self) -> NDArray[np.uint8]:
         """Return the bits of a segment whose rows are all alive, to be changed by `bury`."""
@@ -328,11 +174,12 @@ class Segment:
         """Return the codes of rows as they were given to `write_segment`."""
         width = self.plan.width_bits // 64
         stored = np.ascontiguousarray(self._arrays["codes"].reshape(-1, width)[rows])
-        return _reordered(stored.view(np.uint8), tuple(np.argsort(self._bit_order).tolist()))
+        codes = stored.view(np.uint8).reshape(len(rows), -1)
+        return codes if self._keeps_order else reordered(codes, tuple(np.argsort(self._bit_order)))
 
     def _check_shapes(self) -> None:
         """Refuse arrays that do not fit each other: the kernels would read beside them."""
-        expected = _shapes(self.plan, self._length, self._column)
+        expected = array_shapes(self.plan, self._length, self._column)
         actual = {name: len(array) for name, array in self._arrays.items()}
         if actual != {name: shape.length for name, shape in expected.items()}:
             raise SegmentCorrupt("The arrays of a segment do not fit each other.", self.path)
@@ -351,15 +198,22 @@ class Segment:
         )
 
     @cached_property
-    def _probing(self) -> tuple[NDArray[np.int64], NDArray[np.uint32], NDArray[np.int64]]:
-        """Return probe radii by radius, the flips of a slice by weight, and their volumes."""
+    def _template(self) -> Asked:
+        """What every search of this segment has in common."""
         bits = self.plan.slice_bits
-        radii = probe_table(self.plan, self._length, RADIUS_MAX[self.plan.width_bits])
+        radius_max = RADIUS_MAX[self.plan.width_bits]
+        table = probe_table(self.plan, self._length, radius_max)
         masks = np.arange(2**bits, dtype=np.uint32)
-        flips = masks[np.argsort(np.bitwise_count(masks), kind="stable")]
-        volumes = np.array([probe_count(bits, r) for r in range(-1, bits + 1)], np.int64)
-        table = np.array(radii, np.int64).reshape(len(radii), self.plan.slices)
-        return table, flips, volumes
+        return Asked(
+            queries=np.empty((0, self.plan.width_bits // 64), np.uint64),
+            radii=np.empty(0, np.int64),
+            probe_radii=np.array(table, np.int64).reshape(radius_max + 1, self.plan.slices),
+            flips=masks[np.argsort(np.bitwise_count(masks), kind="stable")],
+            volumes=np.array([probe_count(bits, r) for r in range(-1, bits + 1)], np.int64),
+            alive=_NONE_DEAD,
+            work_max=work_max(self.plan, self._length),
+            first_only=False,
+        )
 
     def _asked(
         self,
@@ -369,18 +223,17 @@ class Segment:
         *,
         first_only: bool,
     ) -> Asked:
+        """Put a search into the kernels' terms; what is out of range would read beside arrays."""
+        assert queries.shape == (len(radii), self.plan.width_bits // 8)
+        assert len(radii) == 0 or 0 <= radii.min() <= radii.max() < len(self._template.probe_radii)
+        assert alive is None or len(alive) == -(-self._length // 8)
+        ordered = queries if self._keeps_order else reordered(queries, self._bit_order)
         # Copies: the kernels are compiled for writable arrays, and compile anew for others.
-        words = np.array(_reordered(queries, self._bit_order), order="C").view(np.uint64)
-        probe_radii, flips, volumes = self._probing
-        return Asked(
-            words,
-            np.array(radii, np.int64),
-            probe_radii,
-            flips,
-            volumes,
-            _NONE_DEAD if alive is None else alive,
-            work_max(self.plan, self._length),
-            first_only,
+        return self._template._replace(
+            queries=np.array(ordered, order="C").view(np.uint64),
+            radii=np.array(radii, np.int64),
+            alive=_NONE_DEAD if alive is None else alive,
+            first_only=first_only,
         )
 
     def _named(self, matches: NDArray[np.int64]) -> SegmentMatches:
@@ -388,7 +241,8 @@ class Segment:
         query_rows, rows, distances = matches.T
         places = self._place_of(rows)
         ids = self._column.ids_at(places)
-        order = np.lexsort((rows, ids, distances, query_rows))
+        # Rows are in the order of ids, and of ordinals within an id.
+        order = np.lexsort((rows, distances, query_rows))
         ordinals = rows - self._first_row(places)
         return SegmentMatches(query_rows[order], ids[order], ordinals[order], distances[order])
 
@@ -404,13 +258,25 @@ class Segment:
         firsts = self._arrays["id_firsts"]
         if not len(firsts):
             return places
-        last = places == len(firsts)
-        inside = np.where(last, 0, places)
-        return np.where(last, self._length, firsts[inside].astype(np.int64))
+        beyond = places == len(firsts)
+        inside = firsts[np.where(beyond, 0, places)].astype(np.int64)
+        return np.where(beyond, self._length, inside)
+
+
+_NO_MATCHES = SegmentMatches(*(np.empty(0, np.int64) for _ in range(4)))
 
 
 def warm_up() -> None:
-    """Compile every kernel, or load it from numba's cache, for both widths.
+    """Compile every kernel that writing and searching need, or load it from numba's cache.
 
-    Call it before serving: the first call takes seconds when nothing is cached.
+    Call it before serving. Seals a small segment in a temporary folder, since
+    only a mapped file has exactly the arrays that the kernels will be given.
     """
+    generator = np.random.default_rng(0)
+    codes = generator.integers(0, 256, (64, 8), np.uint8)
+    with tempfile.TemporaryDirectory(prefix="imageward-") as folder:
+        path = Path(folder) / "warm_up"
+        plan = Plan(width_bits=64, slices=4, slice_bits=8)
+        write_segment(path, codes, np.arange(64), stamp=Stamp("", 0, 0), plan=plan)
+        segment = Segment.open(path, hasher_version="")
+        segment.search(codes, np.full(64, 3), segment.all_alive())
