@@ -11,13 +11,21 @@
     │   ├── InvalidRadius           a radius outside 0..63 bits
     │   └── InvalidBatch            empty, too long, or ids that repeat
     ├── BankNotFound                a bank that was asked for by name is not there
-    └── DuplicateId                 an id is in the index already
+    ├── DuplicateId                 an id is in the index already
+    └── SegmentUnusable             a sealed file cannot be served from
+        ├── SegmentCorrupt          torn, flipped, or no segment at all
+        └── SegmentIncompatible     whole, but of another format, hasher or byte order
 
 A message says what happened, the offending size or bound and what to do. It
 never holds an image, a hash or a path of the server. Nothing here knows gRPC.
 """
 
 from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 class ImagewardError(Exception):
@@ -74,3 +82,31 @@ class BankNotFound(ImagewardError):
 
 class DuplicateId(ImagewardError):
     """An id that should be added is live in the index already."""
+
+
+class SegmentUnusable(ImagewardError):
+    """A sealed file cannot be served from.
+
+    Attributes:
+        path: the file, for the operator's log. It is never part of the message.
+        hint: what the operator can do.
+    """
+
+    hint = "Remove the file and start again: it is a copy, and is rebuilt from the store."
+
+    def __init__(self, message: str, path: Path, **metadata: object) -> None:
+        super().__init__(message, **metadata)
+        self.path = path
+
+
+class SegmentCorrupt(SegmentUnusable):
+    """A file is torn or flipped, or was never a segment."""
+
+
+class SegmentIncompatible(SegmentUnusable):
+    """A whole segment was written in another format, by another hasher or for another machine."""
+
+    hint = (
+        "Serve it with the version that wrote it, or remove the file and start again: "
+        "it is rebuilt from the store."
+    )

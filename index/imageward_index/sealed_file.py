@@ -1,0 +1,225 @@
+"""Files of arrays that are written once, checked whole and mapped for reading.
+
+Owns the bytes of a sealed file and how one comes to be without ever being seen
+half-written. It knows nothing of codes, ids or searches.
+
+Layout, little-endian, every part starting on a page of 4,096 bytes:
+
+    block   magic "IWSEALED", format version u32, JSON bytes u32, CRC-32 u32 of
+            the block with this field zero, JSON, zeros up to 16,384 bytes
+    arrays  in the order of the JSON's `arrays`, each padded with zeros
+
+The JSON's `header` is the owner's. Its `arrays` state name, dtype, length and
+the CRC-32 of each array with its padding, so no byte of a file is outside a
+checksum. All are checked when a file is opened: a file that opens is whole. The
+checksums guard against accidents, not against a forger who may write into the
+folder.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import struct
+import sys
+import zlib
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from imageward_index.errors import SegmentCorrupt, SegmentIncompatible
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+MAGIC = b"IWSEALED"
+FORMAT_VERSION = 1
+PAGE_BYTES = 4096
+BLOCK_BYTES = 4 * PAGE_BYTES
+"""What comes before the first array; its JSON must fit."""
+
+PARTIAL_SUFFIX = ".partial"
+"""Ends the name of a file that is being written. One found at start is a crash's."""
+
+_PRELUDE = struct.Struct("<8sIII")
+_CRC = struct.Struct("<I")
+_CRC_AT = _PRELUDE.size - _CRC.size
+
+
+@dataclass(frozen=True, slots=True)
+class ArrayShape:
+    """What an array of a sealed file is made of: a numpy dtype and its items."""
+
+    dtype: str
+    length: int
+
+    @property
+    def item_bytes(self) -> int:
+        """Return the bytes of the items alone."""
+        return np.dtype(self.dtype).itemsize * self.length
+
+    @property
+    def stored_bytes(self) -> int:
+        """Return the bytes in the file: whole pages, one at least."""
+        return max(1, -(-self.item_bytes // PAGE_BYTES)) * PAGE_BYTES
+
+
+@dataclass(slots=True)
+class Draft:
+    """A sealed file in the making: fill the arrays, set the header.
+
+    Attributes:
+        arrays: writable, zero at first, by name; the file itself, so no copy is made.
+        header: the owner's fields, of JSON's types.
+    """
+
+    arrays: dict[str, NDArray[Any]]
+    header: dict[str, Any] = field(default_factory=dict)
+
+
+@contextmanager
+def sealing(path: Path, shapes: Mapping[str, ArrayShape]) -> Iterator[Draft]:
+    """Write a sealed file; it appears under its name when the block ends, whole and durable.
+
+    Args:
+        path: the file. Its folder exists.
+        shapes: the arrays, in the order in which they are stored.
+
+    Yields:
+        The draft to fill.
+
+    Raises:
+        OSError: the disk is full or the folder cannot be written.
+    """
+    partial = path.with_name(path.name + PARTIAL_SUFFIX)
+    try:
+        memory = _reserve(partial, shapes)
+        draft = Draft(_cut(memory, shapes))
+        yield draft
+        memory[:BLOCK_BYTES] = np.frombuffer(_block(memory, shapes, draft.header), np.uint8)
+        memory.flush()
+        _sync(partial)
+        partial.replace(path)
+        _sync(path.parent)
+    finally:
+        with suppress(FileNotFoundError):
+            partial.unlink()
+
+
+def open_sealed(path: Path) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+    """Map a sealed file, every byte of it checked.
+
+    Returns:
+        The owner's header, and the arrays by name: read-only, shared with every
+        process that maps the same file.
+
+    Raises:
+        SegmentCorrupt: the file is torn, flipped or no sealed file.
+        SegmentIncompatible: the file is of another format version.
+        OSError: the file cannot be read.
+    """
+    if sys.byteorder != "little":
+        raise SegmentIncompatible("A sealed file can be read on little-endian machines only.", path)
+    size = path.stat().st_size
+    if size < BLOCK_BYTES:
+        raise SegmentCorrupt(f"A sealed file has {size} bytes, under its least.", path, bytes=size)
+    memory = np.memmap(path, np.uint8, mode="r")
+    stated = _read_block(path, memory[:BLOCK_BYTES].tobytes())
+    shapes = {a["name"]: ArrayShape(a["dtype"], a["length"]) for a in stated["arrays"]}
+    if size != _file_bytes(shapes):
+        raise SegmentCorrupt(
+            f"A sealed file has {size} bytes where its header states {_file_bytes(shapes)}.", path
+        )
+    for array, (begin, end) in zip(stated["arrays"], _spans(shapes).values(), strict=True):
+        if zlib.crc32(memory[begin:end]) != array["crc32"]:
+            raise SegmentCorrupt(f"The array {array['name']} of a sealed file is damaged.", path)
+    return stated["header"], _cut(memory, shapes)
+
+
+def _file_bytes(shapes: Mapping[str, ArrayShape]) -> int:
+    """Return the bytes of a file with these arrays."""
+    return BLOCK_BYTES + sum(shape.stored_bytes for shape in shapes.values())
+
+
+def _spans(shapes: Mapping[str, ArrayShape]) -> dict[str, tuple[int, int]]:
+    """Return where each array begins and where its padding ends."""
+    spans, at = {}, BLOCK_BYTES
+    for name, shape in shapes.items():
+        spans[name] = (at, at + shape.stored_bytes)
+        at += shape.stored_bytes
+    return spans
+
+
+def _cut(memory: NDArray[np.uint8], shapes: Mapping[str, ArrayShape]) -> dict[str, NDArray[Any]]:
+    """Return the arrays within the mapped file."""
+    # np.asarray: numba compiles for plain arrays, and a slice keeps the mapping alive.
+    return {
+        name: np.asarray(memory[begin : begin + shapes[name].item_bytes]).view(shapes[name].dtype)
+        for name, (begin, _) in _spans(shapes).items()
+    }
+
+
+def _reserve(partial: Path, shapes: Mapping[str, ArrayShape]) -> np.memmap[Any, Any]:
+    """Make the file and map it, with its disk space taken.
+
+    A full disk is an error here; met later, in the mapping, it would be a signal.
+    """
+    with partial.open("wb") as file:
+        os.posix_fallocate(file.fileno(), 0, _file_bytes(shapes))
+    return np.memmap(partial, np.uint8, mode="r+")
+
+
+def _block(
+    memory: NDArray[np.uint8], shapes: Mapping[str, ArrayShape], header: Mapping[str, Any]
+) -> bytes:
+    """Return the header block of a file whose arrays are written."""
+    spans = _spans(shapes)
+    arrays = [
+        {
+            "name": name,
+            "dtype": shape.dtype,
+            "length": shape.length,
+            "crc32": zlib.crc32(memory[slice(*spans[name])]),
+        }
+        for name, shape in shapes.items()
+    ]
+    text = json.dumps({"header": header, "arrays": arrays}).encode()
+    assert _PRELUDE.size + len(text) <= BLOCK_BYTES, "the header has outgrown its block"
+    block = bytearray(BLOCK_BYTES)
+    _PRELUDE.pack_into(block, 0, MAGIC, FORMAT_VERSION, len(text), 0)
+    block[_PRELUDE.size : _PRELUDE.size + len(text)] = text
+    _CRC.pack_into(block, _CRC_AT, zlib.crc32(block))
+    return bytes(block)
+
+
+def _read_block(path: Path, block: bytes) -> dict[str, Any]:
+    """Check a header block and return its JSON."""
+    magic, version, text_bytes, crc = _PRELUDE.unpack_from(block)
+    if magic != MAGIC:
+        raise SegmentCorrupt("A file does not begin as a sealed file does.", path)
+    cleared = bytearray(block)
+    _CRC.pack_into(cleared, _CRC_AT, 0)
+    if zlib.crc32(cleared) != crc:
+        raise SegmentCorrupt("The header of a sealed file is damaged.", path)
+    if version != FORMAT_VERSION:
+        raise SegmentIncompatible(
+            f"A sealed file is of format {version}, this version reads {FORMAT_VERSION}.",
+            path,
+            format=version,
+        )
+    stated: dict[str, Any] = json.loads(block[_PRELUDE.size : _PRELUDE.size + text_bytes])
+    return stated
+
+
+def _sync(path: Path) -> None:
+    """Force a file's bytes, or a folder's names, to the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,282 @@
+"""A sealed segment: codes that no longer change, and exact search among them.
+
+Owns what a segment's arrays mean to a reader, and the life of the arguments that
+the kernels take. How they came to be is `segment_writer`'s, the bytes of the file
+`sealed_file`'s, the plan `slices`'s, the loops `kernels`'s. It knows no tail, no
+other segment, and of dead rows only the bits it is handed.
+
+Rows are in the order of ids; the codes of one id keep the order they came in,
+and a code's place among them is its *ordinal*.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+
+from imageward_index.errors import SegmentCorrupt, SegmentIncompatible
+from imageward_index.id_column import IdColumn
+from imageward_index.kernels import Asked, Tables, search
+from imageward_index.sealed_file import open_sealed
+from imageward_index.segment_writer import (
+    Stamp,
+    array_shapes,
+    keeps_order,
+    reordered,
+    write_segment,
+)
+from imageward_index.slices import Plan, probe_count, probe_table, row_bytes, work_max
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+RADIUS_MAX = {64: 8, 256: 63}
+"""The largest radius, by width in bits."""
+
+ROOM_FIRST = 256
+"""Matches a search has room for before it must come again."""
+
+_NONE_DEAD = np.empty(0, np.uint8)
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentMatches:
+    """Matches sorted by query row, distance, id, ordinal.
+
+    Attributes:
+        query_rows: int64 (matches,).
+        ids: int64 (matches,).
+        ordinals: int64 (matches,), the code's place among its id's codes.
+        distances: int64 (matches,), bits.
+    """
+
+    query_rows: NDArray[np.int64]
+    ids: NDArray[np.int64]
+    ordinals: NDArray[np.int64]
+    distances: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        """Return how many matches there are."""
+        return len(self.ids)
+
+
+class Segment:
+    """One mapped segment. Safe for any number of threads at once: nothing in it changes.
+
+    Attributes:
+        path: the file.
+        plan: how the codes are cut.
+        stamp: where they come from.
+    """
+
+    def __init__(self, path: Path, header: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> None:
+        self.path = path
+        self.plan = Plan(**header["plan"])
+        self.stamp = Stamp(**header["stamp"])
+        self._length: int = header["codes"]
+        self._bit_order = tuple(header["bit_order"])
+        self._keeps_order = keeps_order(self._bit_order)
+        self._arrays = arrays
+        low = arrays["id_low"].reshape(-1, header["id_low_bytes"])
+        self._column = IdColumn(header["id_base"], low, arrays["id_directory"])
+
+    @classmethod
+    def open(cls, path: Path, hasher_version: str) -> Self:
+        """Map a segment, every byte of it checked.
+
+        Args:
+            path: the file.
+            hasher_version: the hasher whose codes will be asked for.
+
+        Raises:
+            SegmentCorrupt: the file is torn, flipped or no segment.
+            SegmentIncompatible: it is of another format version or hasher.
+            OSError: it cannot be read.
+        """
+        segment = cls(path, *open_sealed(path))
+        made_by = segment.stamp.hasher_version
+        if made_by != hasher_version:
+            raise SegmentIncompatible(
+                f"A segment was made by hasher {made_by}, this version has {hasher_version}.", path
+            )
+        segment._check_shapes()
+        return segment
+
+    def __len__(self) -> int:
+        """Return how many codes are in it, dead ones too."""
+        return self._length
+
+    @property
+    def file_bytes(self) -> int:
+        """Return the bytes of the file."""
+        return self.path.stat().st_size
+
+    def search(
+        self,
+        queries: NDArray[np.uint8],
+        radii: NDArray[np.int64],
+        alive: NDArray[np.uint8] | None = None,
+        *,
+        first_only: bool = False,
+    ) -> SegmentMatches:
+        """Find every live code within a radius of each query, and none beyond.
+
+        Args:
+            queries: uint8 (queries, 8) or (queries, 32), as the codes were given.
+            radii: int64 (queries,), bits, inclusive, 0..`RADIUS_MAX`.
+            alive: uint8 (rows / 8,) from `all_alive`, or None when no row is dead.
+            first_only: one match a query is enough, whichever is met first.
+
+        Returns:
+            The matches, each once.
+        """
+        asked = self._asked(queries, radii, alive, first_only=first_only)
+        matches, size = search(*self._tables, *asked, ROOM_FIRST)
+        while size > len(matches):
+            matches, size = search(*self._tables, *asked, size)
+        return self._named(matches[:size]) if size else _NO_MATCHES
+
+    def all_alive(self) -> NDArray[np.uint8]:
+        """Return the bits of a segment whose rows are all alive, to be changed by `bury`."""
+        return np.full(-(-self._length // 8), 255, np.uint8)
+
+    def bury(self, alive: NDArray[np.uint8], ids: NDArray[np.int64]) -> int:
+        """Clear the bits of every code of these ids; return how many were alive."""
+        rows = self.rows_of(ids)
+        bits = (1 << (rows & 7)).astype(np.uint8)
+        living = np.count_nonzero(alive[rows >> 3] & bits)
+        np.bitwise_and.at(alive, rows >> 3, ~bits)
+        return int(living)
+
+    def contains(self, ids: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Tell for each id whether the segment has codes of it, dead or alive."""
+        return self._column.places_of(ids) >= 0
+
+    def rows_of(self, ids: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return the rows of every code of these ids; ids it lacks have none."""
+        places = self._column.places_of(np.unique(ids))
+        places = places[places >= 0]
+        firsts, lasts = self._first_row(places), self._first_row(places + 1)
+        counts = lasts - firsts
+        within = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
+        return np.repeat(firsts, counts) + within
+
+    def ids_of(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return the id of each row."""
+        return self._column.ids_at(self._place_of(rows))
+
+    def codes_of(self, rows: NDArray[np.int64]) -> NDArray[np.uint8]:
+        """Return the codes of rows as they were given to `write_segment`."""
+        width = self.plan.width_bits // 64
+        stored = np.ascontiguousarray(self._arrays["codes"].reshape(-1, width)[rows])
+        codes = stored.view(np.uint8).reshape(len(rows), -1)
+        return codes if self._keeps_order else reordered(codes, tuple(np.argsort(self._bit_order)))
+
+    def _check_shapes(self) -> None:
+        """Refuse arrays that do not fit each other: the kernels would read beside them."""
+        expected = array_shapes(self.plan, self._length, self._column)
+        actual = {name: len(array) for name, array in self._arrays.items()}
+        if actual != {name: shape.length for name, shape in expected.items()}:
+            raise SegmentCorrupt("The arrays of a segment do not fit each other.", self.path)
+
+    @cached_property
+    def _tables(self) -> Tables:
+        arrays = self._arrays
+        return Tables(
+            arrays["codes"],
+            arrays["offsets"],
+            arrays["sketches"],
+            arrays["rows"],
+            row_bytes(self._length),
+            self.plan.slice_bits,
+            self._length,
+        )
+
+    @cached_property
+    def _template(self) -> Asked:
+        """What every search of this segment has in common."""
+        bits = self.plan.slice_bits
+        radius_max = RADIUS_MAX[self.plan.width_bits]
+        table = probe_table(self.plan, self._length, radius_max)
+        masks = np.arange(2**bits, dtype=np.uint32)
+        return Asked(
+            queries=np.empty((0, self.plan.width_bits // 64), np.uint64),
+            radii=np.empty(0, np.int64),
+            probe_radii=np.array(table, np.int64).reshape(radius_max + 1, self.plan.slices),
+            flips=masks[np.argsort(np.bitwise_count(masks), kind="stable")],
+            volumes=np.array([probe_count(bits, r) for r in range(-1, bits + 1)], np.int64),
+            alive=_NONE_DEAD,
+            work_max=work_max(self.plan, self._length),
+            first_only=False,
+        )
+
+    def _asked(
+        self,
+        queries: NDArray[np.uint8],
+        radii: NDArray[np.int64],
+        alive: NDArray[np.uint8] | None,
+        *,
+        first_only: bool,
+    ) -> Asked:
+        """Put a search into the kernels' terms; what is out of range would read beside arrays."""
+        assert queries.shape == (len(radii), self.plan.width_bits // 8)
+        assert len(radii) == 0 or 0 <= radii.min() <= radii.max() < len(self._template.probe_radii)
+        assert alive is None or len(alive) == -(-self._length // 8)
+        ordered = queries if self._keeps_order else reordered(queries, self._bit_order)
+        # Copies: the kernels are compiled for writable arrays, and compile anew for others.
+        return self._template._replace(
+            queries=np.array(ordered, order="C").view(np.uint64),
+            radii=np.array(radii, np.int64),
+            alive=_NONE_DEAD if alive is None else alive,
+            first_only=first_only,
+        )
+
+    def _named(self, matches: NDArray[np.int64]) -> SegmentMatches:
+        """Put ids for rows, and sort."""
+        query_rows, rows, distances = matches.T
+        places = self._place_of(rows)
+        ids = self._column.ids_at(places)
+        # Rows are in the order of ids, and of ordinals within an id.
+        order = np.lexsort((rows, distances, query_rows))
+        ordinals = rows - self._first_row(places)
+        return SegmentMatches(query_rows[order], ids[order], ordinals[order], distances[order])
+
+    def _place_of(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return the place in the id column of each row."""
+        firsts = self._arrays["id_firsts"]
+        if not len(firsts):
+            return rows
+        return np.searchsorted(firsts, rows.astype(np.uint32), side="right") - 1
+
+    def _first_row(self, places: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return the first row of each place; the number of rows for the place after the last."""
+        firsts = self._arrays["id_firsts"]
+        if not len(firsts):
+            return places
+        beyond = places == len(firsts)
+        inside = firsts[np.where(beyond, 0, places)].astype(np.int64)
+        return np.where(beyond, self._length, inside)
+
+
+_NO_MATCHES = SegmentMatches(*(np.empty(0, np.int64) for _ in range(4)))
+
+
+def warm_up() -> None:
+    """Compile every kernel that writing and searching need, or load it from numba's cache.
+
+    Call it before serving. Seals a small segment in a temporary folder, since
+    only a mapped file has exactly the arrays that the kernels will be given.
+    """
+    generator = np.random.default_rng(0)
+    codes = generator.integers(0, 256, (64, 8), np.uint8)
+    with tempfile.TemporaryDirectory(prefix="imageward-") as folder:
+        path = Path(folder) / "warm_up"
+        plan = Plan(width_bits=64, slices=4, slice_bits=8)
+        write_segment(path, codes, np.arange(64), stamp=Stamp("", 0, 0), plan=plan)
+        segment = Segment.open(path, hasher_version="")
+        segment.search(codes, np.full(64, 3), segment.all_alive())

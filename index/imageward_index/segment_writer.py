@@ -1,0 +1,184 @@
+"""Building a sealed segment from codes and ids.
+
+Owns the order of rows and what each array of the file holds. The bytes of the
+file are `sealed_file`'s, the plan is `slices`'s, the loops are `build_kernels`'s.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from imageward_index.build_kernels import (
+    DIGIT_BITS,
+    FIELD_BITS,
+    ROW_BITS,
+    fill_rows,
+    fill_table,
+    pack_pair,
+    sort_digit,
+)
+from imageward_index.id_column import IdColumn, column_of
+from imageward_index.intrinsics import LANES
+from imageward_index.sealed_file import ArrayShape, sealing
+from imageward_index.slices import Plan, bit_order, plan_for, row_bytes
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+CODES_MAX = (1 << 32) - 1
+"""Codes of a segment: offsets and row numbers have 32 bits."""
+
+RADIUS_USUAL = {64: 6, 256: 31}
+"""The radius that a plan is cut for, by width in bits."""
+
+_STRETCH_ROWS = 1 << 16
+"""Rows whose bits are put in order at a time."""
+
+_ODD_SHIFT = ROW_BITS
+_EVEN_SHIFT = ROW_BITS + FIELD_BITS
+
+
+@dataclass(frozen=True, slots=True)
+class Stamp:
+    """Where a segment's codes come from.
+
+    Attributes:
+        hasher_version: the hasher that made them; codes of two do not compare.
+        revision_first: the first change of the store that is in it.
+        revision_last: the last.
+    """
+
+    hasher_version: str
+    revision_first: int
+    revision_last: int
+
+
+def write_segment(
+    path: Path,
+    codes: NDArray[np.uint8],
+    ids: NDArray[np.int64],
+    *,
+    stamp: Stamp,
+    plan: Plan | None = None,
+) -> None:
+    """Seal codes into a file that `Segment.open` maps.
+
+    Args:
+        path: the file, replaced if it is there. It appears whole or not at all.
+        codes: uint8 (codes, 8) or (codes, 32), bit i of a code is bit i % 8 of byte i // 8.
+        ids: int64 (codes,), 0..2**63 - 1. One id may have many codes; they keep
+            their order.
+        stamp: where they come from.
+        plan: how to cut them; by default what the cost model says.
+
+    Raises:
+        ValueError: there are more codes than `CODES_MAX`, or not an id for each.
+        OSError: the disk is full or the folder cannot be written.
+    """
+    if len(codes) != len(ids) or len(codes) > CODES_MAX:
+        raise ValueError(f"{len(codes)} codes with {len(ids)} ids cannot be sealed.")
+    order = np.argsort(ids, kind="stable")
+    unique, firsts = np.unique(ids[order], return_index=True)
+    column = column_of(unique)
+    if plan is None:
+        width_bits = codes.shape[1] * 8
+        id_bytes = column.low.nbytes / max(len(codes), 1)
+        plan = plan_for(len(codes), width_bits, RADIUS_USUAL[width_bits], id_bytes)
+    with sealing(path, array_shapes(plan, len(codes), column)) as draft:
+        draft.header = {
+            "codes": len(codes),
+            "plan": asdict(plan),
+            "bit_order": list(bit_order(plan)),
+            "stamp": asdict(stamp),
+            "id_base": column.base,
+            "id_low_bytes": column.low.shape[1],
+        }
+        _fill_ids(draft.arrays, column, firsts)
+        words = draft.arrays["codes"].reshape(len(codes), plan.width_bits // 64)
+        _fill_codes(words, codes, order, bit_order(plan))
+        _fill_tables(draft.arrays, words, plan)
+
+
+def array_shapes(plan: Plan, length: int, column: IdColumn) -> dict[str, ArrayShape]:
+    """Return the arrays of a segment with so many codes."""
+    entries = plan.slices * length
+    return {
+        "id_low": ArrayShape("<u1", column.low.size),
+        "id_directory": ArrayShape("<u4", len(column.directory)),
+        # Where ids have one code each, an id's place is its row.
+        "id_firsts": ArrayShape("<u4", len(column) if len(column) < length else 0),
+        "codes": ArrayShape("<u8", length * plan.width_bits // 64),
+        "offsets": ArrayShape("<u4", plan.slices * (2**plan.slice_bits + 1)),
+        # The kernels read whole lines, so one follows the last entry.
+        "sketches": ArrayShape("<u2", entries + LANES),
+        "rows": ArrayShape("<u1", entries // 2 * row_bytes(length)),
+    }
+
+
+def reordered(codes: NDArray[np.uint8], order: tuple[int, ...]) -> NDArray[np.uint8]:
+    """Return the codes, uint8 (codes, bytes), with bit order[i] at bit i."""
+    bits = np.unpackbits(codes, axis=1, bitorder="little")
+    return np.packbits(bits[:, order], axis=1, bitorder="little")
+
+
+def keeps_order(order: tuple[int, ...]) -> bool:
+    """Tell whether an order of bits moves none."""
+    return order == tuple(range(len(order)))
+
+
+def _fill_ids(arrays: dict[str, NDArray[Any]], column: IdColumn, firsts: NDArray[np.int64]) -> None:
+    """Write the id column, and each id's first row where ids have several."""
+    arrays["id_low"][:] = column.low.reshape(-1)
+    arrays["id_directory"][:] = column.directory
+    arrays["id_firsts"][:] = firsts[: len(arrays["id_firsts"])]
+
+
+def _fill_codes(
+    words: NDArray[np.uint64],
+    codes: NDArray[np.uint8],
+    order: NDArray[np.int64],
+    bits: tuple[int, ...],
+) -> None:
+    """Write the codes in the order of rows and of the plan's bits, a stretch at a time."""
+    keep = keeps_order(bits)
+    for first in range(0, len(words), _STRETCH_ROWS):
+        stretch = codes[order[first : first + _STRETCH_ROWS]]
+        stored = stretch if keep else reordered(stretch, bits)
+        words[first : first + _STRETCH_ROWS] = np.ascontiguousarray(stored).view("<u8")
+
+
+def _fill_tables(arrays: dict[str, NDArray[Any]], words: NDArray[np.uint64], plan: Plan) -> None:
+    """Build the tables, a pair at a time, with memory for 16 bytes a code."""
+    length, width = len(words), row_bytes(len(words))
+    packed, spare = np.empty((2, length), np.uint64)
+    sketches = arrays["sketches"][: plan.slices * length].reshape(plan.slices, length)
+    offsets = arrays["offsets"].reshape(plan.slices, 2**plan.slice_bits + 1)
+    rows = arrays["rows"].reshape(plan.slices // 2, length * width)
+    for pair in range(plan.slices // 2):
+        even, odd = 2 * pair, 2 * pair + 1
+        pack_pair(words, pair, plan.slice_bits, packed)
+        packed, spare = _sorted(packed, spare, (_EVEN_SHIFT, _ODD_SHIFT), plan.slice_bits)
+        fill_table(packed, _ODD_SHIFT, _EVEN_SHIFT, sketches[odd], offsets[odd])
+        fill_rows(packed, width, rows[pair])
+        packed, spare = _sorted(packed, spare, (_EVEN_SHIFT,), plan.slice_bits)
+        fill_table(packed, _EVEN_SHIFT, _ODD_SHIFT, sketches[even], offsets[even])
+
+
+def _sorted(
+    packed: NDArray[np.uint64], spare: NDArray[np.uint64], fields: tuple[int, ...], bits: int
+) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
+    """Sort stably by fields of so many bits, the last weighing most; return sorted and spare.
+
+    A radix sort with the least digit first: three times as fast here as numpy's.
+    """
+    starts = np.empty(1 << DIGIT_BITS, np.int64)
+    for field in fields:
+        for shift in range(field, field + bits, DIGIT_BITS):
+            sort_digit(packed, spare, shift, starts)
+            packed, spare = spare, packed
+    return packed, spare
