@@ -94,7 +94,7 @@ class SegmentUnusable(ImagewardError):
 
     hint = "Remove the file and start again: it is a copy, and is rebuilt from the store."
 
-    def __init__(self, message: str, path: Path, **metadata: object) -> None:
+    def __init__(self, message: str, path: Path | None = None, **metadata: object) -> None:
         super().__init__(message, **metadata)
         self.path = path
 

@@ -26,7 +26,8 @@ from imageward_index.errors import SegmentCorrupt, SegmentIncompatible
 from imageward_index.index import Index
 from imageward_index.live_segment import LiveSegment
 from imageward_index.manifest import FILE_NAME, Manifest, Origin, read_manifest, write_manifest
-from imageward_index.segment import Segment, Stamp, write_segment
+from imageward_index.segment import Segment
+from imageward_index.segment_writer import Stamp, write_segment
 
 # A scan of this many codes takes about as long as a search of a large segment.
 SEAL_CODES = {256: 1 << 17, 64: 1 << 17}

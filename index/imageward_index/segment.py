@@ -12,7 +12,6 @@ and a code's place among them is its *ordinal*.
 from __future__ import annotations
 
 import tempfile
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -22,6 +21,7 @@ import numpy as np
 from imageward_index.errors import SegmentCorrupt, SegmentIncompatible
 from imageward_index.id_column import IdColumn
 from imageward_index.kernels import Asked, Tables, search
+from imageward_index.matches import Matches
 from imageward_index.sealed_file import open_sealed
 from imageward_index.segment_writer import (
     Stamp,
@@ -42,27 +42,6 @@ ROOM_FIRST = 256
 """Matches a search has room for before it must come again."""
 
 _NONE_DEAD = np.empty(0, np.uint8)
-
-
-@dataclass(frozen=True, slots=True)
-class SegmentMatches:
-    """Matches sorted by query row, distance, id, ordinal.
-
-    Attributes:
-        query_rows: int64 (matches,).
-        ids: int64 (matches,).
-        ordinals: int64 (matches,), the code's place among its id's codes.
-        distances: int64 (matches,), bits.
-    """
-
-    query_rows: NDArray[np.int64]
-    ids: NDArray[np.int64]
-    ordinals: NDArray[np.int64]
-    distances: NDArray[np.int64]
-
-    def __len__(self) -> int:
-        """Return how many matches there are."""
-        return len(self.ids)
 
 
 class Segment:
@@ -123,7 +102,7 @@ class Segment:
         alive: NDArray[np.uint8] | None = None,
         *,
         first_only: bool = False,
-    ) -> SegmentMatches:
+    ) -> Matches:
         """Find every live code within a radius of each query, and none beyond.
 
         Args:
@@ -139,7 +118,7 @@ class Segment:
         matches, size = search(*self._tables, *asked, ROOM_FIRST)
         while size > len(matches):
             matches, size = search(*self._tables, *asked, size)
-        return self._named(matches[:size]) if size else _NO_MATCHES
+        return self._named(matches[:size]) if size else Matches.none()
 
     def all_alive(self) -> NDArray[np.uint8]:
         """Return the bits of a segment whose rows are all alive, to be changed by `bury`."""
@@ -156,6 +135,16 @@ class Segment:
     def contains(self, ids: NDArray[np.int64]) -> NDArray[np.bool_]:
         """Tell for each id whether the segment has codes of it, dead or alive."""
         return self._column.places_of(ids) >= 0
+
+    def living(self, alive: NDArray[np.uint8] | None, ids: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Tell for each id whether the segment has codes of it that are alive."""
+        places = self._column.places_of(ids)
+        present = places >= 0
+        if alive is None or not present.any():
+            return present
+        rows = self._first_row(places[present])
+        present[present] = (alive[rows >> 3] >> (rows & 7)) & 1 == 1
+        return present
 
     def rows_of(self, ids: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return the rows of every code of these ids; ids it lacks have none."""
@@ -174,7 +163,7 @@ class Segment:
         """Return the codes of rows as they were given to `write_segment`."""
         width = self.plan.width_bits // 64
         stored = np.ascontiguousarray(self._arrays["codes"].reshape(-1, width)[rows])
-        codes = stored.view(np.uint8).reshape(len(rows), -1)
+        codes = stored.view(np.uint8).reshape(len(rows), width * 8)
         return codes if self._keeps_order else reordered(codes, tuple(np.argsort(self._bit_order)))
 
     def _check_shapes(self) -> None:
@@ -236,7 +225,7 @@ class Segment:
             first_only=first_only,
         )
 
-    def _named(self, matches: NDArray[np.int64]) -> SegmentMatches:
+    def _named(self, matches: NDArray[np.int64]) -> Matches:
         """Put ids for rows, and sort."""
         query_rows, rows, distances = matches.T
         places = self._place_of(rows)
@@ -244,7 +233,7 @@ class Segment:
         # Rows are in the order of ids, and of ordinals within an id.
         order = np.lexsort((rows, distances, query_rows))
         ordinals = rows - self._first_row(places)
-        return SegmentMatches(query_rows[order], ids[order], ordinals[order], distances[order])
+        return Matches(query_rows[order], ids[order], ordinals[order], distances[order])
 
     def _place_of(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return the place in the id column of each row."""
@@ -261,9 +250,6 @@ class Segment:
         beyond = places == len(firsts)
         inside = firsts[np.where(beyond, 0, places)].astype(np.int64)
         return np.where(beyond, self._length, inside)
-
-
-_NO_MATCHES = SegmentMatches(*(np.empty(0, np.int64) for _ in range(4)))
 
 
 def warm_up() -> None:

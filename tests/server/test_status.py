@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -207,6 +208,16 @@ def index_twice(_: Store) -> None:
 
 
 # Each is made to fail by values that must not come back in the message.
+def await_in_vain(store: Store) -> None:
+    """Wait for a revision that does not come."""
+    with tempfile.TemporaryDirectory() as folder:
+        replica = Replica(store, Path(folder), 1.0)
+        try:
+            replica.wait_for(9, 0.0)
+        finally:
+            replica.stop()
+
+
 RAISERS: list[tuple[str, Callable[[Store], object]]] = [
     ("UnsupportedFormat", lambda _: decode_grey(HEX_HASH.encode())),
     ("UndecodableImage", lambda _: decode_grey(b"\x89PNG\r\n\x1a\n" + HEX_HASH.encode())),
@@ -234,7 +245,7 @@ RAISERS: list[tuple[str, Callable[[Store], object]]] = [
     ("EntryNotFound", lambda store: store.get_entry(1)),
     ("BankExists", lambda store: store.create_bank("known", Policy())),
     ("RequestIdReused", add_twice),
-    ("RevisionNotReached", lambda store: Replica(store, tmp_path / "segments", 1.0).wait_for(9, 0.0)),
+    ("RevisionNotReached", await_in_vain),
     ("Loading", lambda _: Lifecycle().admit()),
 ]
 

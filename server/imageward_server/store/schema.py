@@ -1,8 +1,8 @@
 """The tables. Times are microseconds since 1970 UTC, in columns that end in `_us`.
 
-`head` is one row that names the store and counts revisions and serials. Every change updates it first,
-so its row lock puts writers in one order, and a revision is neither skipped nor
-committed out of order: the feed can be followed with `revision > last seen`.
+`head` is one row that names the store and counts revisions and serials. Every change
+updates it first, so its row lock puts writers in one order, and a revision is neither
+skipped nor committed out of order: the feed can be followed with `revision > last seen`.
 """
 
 from __future__ import annotations

@@ -1,0 +1,438 @@
+"""The index with its folder: sealed, merged, restarted, shared, crashed, and always exact."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from numpy.typing import NDArray
+
+from imageward_index.errors import SegmentCorrupt, SegmentIncompatible
+from imageward_index.index import Index
+from imageward_index.manifest import FILE_NAME, Origin, read_manifest
+from imageward_index.sealer import LOCK_NAME, SEGMENT_SUFFIX, Sealer
+
+SEAL_CODES = 40
+RADIUS_MAX = {256: 63, 64: 8}
+Codes = NDArray[np.uint8]
+MakeSealed = Callable[..., tuple[Index, Sealer]]
+
+
+def origin_of(width_bits: int, store_id: str = "store") -> Origin:
+    """Name where codes of a width come from."""
+    return Origin(store_id, "test-1", width_bits)
+
+
+def random_codes(seed: int, count: int, width_bits: int = 256) -> Codes:
+    """Make codes of which every third is the same and every third is near that."""
+    generator = np.random.default_rng(seed)
+    codes = generator.integers(0, 256, (count, width_bits // 8), np.uint8)
+    codes[::3] = codes[:1]
+    codes[1::3] = codes[:1]
+    codes[1::3, 0] ^= generator.integers(0, 256, len(codes[1::3]), np.uint8)
+    return codes
+
+
+def counted(
+    queries: Codes, ids: NDArray[np.int64], codes: Codes, radii: NDArray[np.int64]
+) -> object:
+    """Find matches by counting bits: query, distance, id, ordinal, in that order."""
+    ordinals = np.array([np.count_nonzero(ids[:row] == ids[row]) for row in range(len(ids))])
+    distances = np.bitwise_count(queries[:, None] ^ codes[None]).sum(axis=2, dtype=np.int64)
+    rows, columns = np.nonzero(distances <= radii[:, None])
+    found = zip(rows, distances[rows, columns], ids[columns], ordinals[columns], strict=True)
+    return sorted(tuple(map(int, one)) for one in found)
+
+
+def found_in(index: Index, queries: Codes, radii: NDArray[np.int64]) -> object:
+    """Search, and return the matches as `counted` does."""
+    found = index.search(queries, radii)
+    columns = (found.queries, found.distances, found.ids, found.ordinals)
+    return [tuple(map(int, one)) for one in zip(*columns, strict=True)]
+
+
+@pytest.fixture
+def make_sealed(tmp_path: Path) -> Iterator[MakeSealed]:
+    """Return a maker of indexes that share a folder; close what it made."""
+    made: list[Sealer] = []
+
+    def make(width_bits: int = 256, origin: Origin | None = None) -> tuple[Index, Sealer]:
+        index = Index(width_bits)
+        sealer = Sealer(index, tmp_path, origin or origin_of(width_bits), SEAL_CODES)
+        made.append(sealer)
+        return index, sealer
+
+    yield make
+    for sealer in made:
+        sealer.close()
+
+
+def segment_files(folder: Path) -> list[Path]:
+    """List the segments of a folder."""
+    return sorted(folder.glob(f"*{SEGMENT_SUFFIX}"))
+
+
+class SealedIndexMachine(RuleBasedStateMachine):
+    """An index beside a model of it, under changes, seals, merges and restarts in any order.
+
+    The model is also the store: what is replayed after a restart comes from it, as the
+    state that each changed id has now.
+    """
+
+    width_bits = 256
+
+    @initialize()
+    def begin(self) -> None:
+        """Make an empty index."""
+        self.folder = tempfile.TemporaryDirectory()
+        self.live: dict[int, Codes] = {}
+        self.ever: dict[int, Codes] = {}
+        self.feed: list[list[int]] = []
+        self.open()
+
+    def open(self) -> None:
+        """Open the folder as a starting process does."""
+        self.index = Index(self.width_bits)
+        origin = origin_of(self.width_bits)
+        self.sealer = Sealer(self.index, Path(self.folder.name), origin, SEAL_CODES)
+        if self.sealer.open():
+            for changed in self.feed[self.index.revision :]:
+                self.replay(changed)
+        else:
+            blocks = [(np.repeat(i, len(c)), c) for i, c in sorted(self.live.items())]
+            self.sealer.build(blocks, len(self.feed))
+        self.index.applied(len(self.feed))
+        assert self.sealer.try_lock()
+
+    def replay(self, changed: list[int]) -> None:
+        """Bring ids to the state that they have now."""
+        missing = ~self.index.contains(changed)
+        for entry_id in np.array(changed)[missing].tolist():
+            if entry_id in self.live:
+                codes = self.live[entry_id]
+                self.index.add(np.repeat(entry_id, len(codes)), codes)
+        self.index.withdraw([i for i in changed if i not in self.live])
+
+    def changed(self, ids: list[int]) -> None:
+        """Write a change to the feed."""
+        self.feed.append(ids)
+        self.index.applied(len(self.feed))
+
+    def teardown(self) -> None:
+        """Remove the folder."""
+        if hasattr(self, "folder"):
+            self.sealer.close()
+            self.folder.cleanup()
+
+    @rule(seed=st.integers(0, 50), count=st.integers(1, 30))
+    def add(self, seed: int, count: int) -> None:
+        """Add codes under new ids."""
+        codes = random_codes(seed, count, self.width_bits)
+        ids = np.arange(len(self.ever) + 1, len(self.ever) + 1 + count)
+        self.index.add(ids, codes)
+        self.keep(ids, codes[:, None])
+
+    def keep(self, ids: NDArray[np.int64], codes: NDArray[np.uint8]) -> None:
+        """Note what was added: the codes of each id, shape (ids, codes an id, bytes)."""
+        self.live.update(zip(ids.tolist(), codes, strict=True))
+        self.ever.update(zip(ids.tolist(), codes, strict=True))
+        self.changed(ids.tolist())
+
+    @precondition(lambda self: self.live)
+    @rule(share=st.floats(0, 1), seed=st.integers(0, 9))
+    def withdraw(self, share: float, seed: int) -> None:
+        """Withdraw some of what is live, and an id that never was."""
+        ids = np.array(sorted(self.live))
+        chosen = ids[np.random.default_rng(seed).random(len(ids)) < share]
+        assert self.index.withdraw([*chosen.tolist(), 10**9]) == len(chosen)
+        for entry_id in chosen.tolist():
+            del self.live[entry_id]
+        self.changed(chosen.tolist())
+
+    @precondition(lambda self: len(self.ever) > len(self.live))
+    @rule(most=st.integers(1, 20))
+    def restore(self, most: int) -> None:
+        """Add again what was withdrawn."""
+        for entry_id in sorted(set(self.ever) - set(self.live))[:most]:
+            codes = self.ever[entry_id]
+            self.index.add(np.repeat(entry_id, len(codes)), codes)
+            self.keep(np.array([entry_id]), codes[None])
+
+    @rule()
+    def seal(self) -> None:
+        """Seal, however little there is."""
+        self.sealer.seal()
+
+    @rule()
+    def step(self) -> None:
+        """Do what the sealer's thread would do."""
+        while self.sealer.step():
+            pass
+
+    @rule()
+    def compact(self) -> None:
+        """Merge all, and find no withdrawn code in the files."""
+        self.sealer.compact()
+        segments = self.index.view.segments
+        assert sum(len(one.segment) for one in segments) == sum(map(len, self.live.values()))
+        assert len(segments) == len(segment_files(Path(self.folder.name)))
+
+    @rule()
+    def restart(self) -> None:
+        """End, and start from the files and the feed."""
+        self.sealer.close()
+        self.open()
+
+    @invariant()
+    def every_search_is_exact(self) -> None:
+        """Whatever lies where, a search finds what counting bits finds, each once."""
+        if not hasattr(self, "live"):
+            return
+        assert len(self.index) == sum(map(len, self.live.values()))
+        if self.live:
+            ids = np.concatenate([np.repeat(i, len(c)) for i, c in sorted(self.live.items())])
+            codes = np.concatenate([c for _, c in sorted(self.live.items())])
+            queries = codes[:: max(1, len(codes) // 4)].copy()
+            queries[:, -1] ^= 5
+            radii = np.arange(len(queries)) * 13 % (RADIUS_MAX[self.width_bits] + 1)
+            assert found_in(self.index, queries, radii) == counted(queries, ids, codes, radii)
+
+
+class RegionalIndexMachine(SealedIndexMachine):
+    """The same with codes of 64 bits, of which an id has several."""
+
+    width_bits = 64
+
+    @rule(seed=st.integers(0, 50), count=st.integers(1, 8), each=st.integers(1, 5))
+    def add(self, seed: int, count: int, each: int = 1) -> None:
+        """Add several codes under each new id."""
+        codes = random_codes(seed, count * each, self.width_bits)
+        ids = np.arange(len(self.ever) + 1, len(self.ever) + 1 + count)
+        self.index.add(np.repeat(ids, each), codes)
+        self.keep(ids, codes.reshape(count, each, -1))
+
+
+_SETTINGS = settings(max_examples=40, stateful_step_count=25, deadline=None)
+TestSealedIndex = SealedIndexMachine.TestCase
+TestSealedIndex.settings = _SETTINGS
+TestRegionalIndex = RegionalIndexMachine.TestCase
+TestRegionalIndex.settings = _SETTINGS
+
+
+def test_a_grown_tail_is_sealed_and_segments_are_merged(
+    make_sealed: MakeSealed, tmp_path: Path
+) -> None:
+    """Many small additions end in few segments, and the files that were merged are gone."""
+    index, sealer = make_sealed()
+    sealer.build([], 0)
+    codes = random_codes(1, 20 * SEAL_CODES)
+    for first in range(0, len(codes), SEAL_CODES):
+        index.add(np.arange(first, first + SEAL_CODES), codes[first : first + SEAL_CODES])
+        while sealer.step():
+            pass
+    assert len(index.view.tail) == 0
+    assert 1 <= len(index.view.segments) <= 4
+    assert len(segment_files(tmp_path)) == len(index.view.segments)
+    assert len(index) == len(codes)
+
+
+def test_a_mostly_withdrawn_segment_is_written_anew(
+    make_sealed: MakeSealed, tmp_path: Path
+) -> None:
+    """Withdrawn codes leave the file without being asked, once they are many."""
+    index, sealer = make_sealed()
+    sealer.build([(np.arange(100), random_codes(2, 100))], 1)
+    before = segment_files(tmp_path)
+    index.withdraw(np.arange(20))
+    assert not sealer.step()
+    index.withdraw(np.arange(30))
+    assert sealer.step()
+    assert segment_files(tmp_path) != before
+    assert [len(one.segment) for one in index.view.segments] == [70]
+
+
+def test_another_process_follows_without_a_pause(make_sealed: MakeSealed) -> None:
+    """One seals; the other, with the same codes in its tail, adopts the segment."""
+    codes = random_codes(3, 100)
+    (first, sealing), (second, following) = make_sealed(), make_sealed()
+    sealing.build([], 0)
+    for index in (first, second):
+        index.add(np.arange(100), codes)
+        index.withdraw([7])
+        index.applied(5)
+    assert sealing.step()
+    second.withdraw([8])
+    assert not following.try_lock()
+    assert following.step()
+    assert not following.step()
+    assert (len(first), len(second)) == (99, 98)
+    assert (len(second.view.segments), len(second.view.tail)) == (1, 0)
+    assert second.view.frozen == ()
+    assert second.contains([6, 7, 8]).tolist() == [True, False, False]
+
+
+def test_a_follower_waits_until_it_is_as_far(make_sealed: MakeSealed) -> None:
+    """Segments with changes that a process does not have yet are not adopted."""
+    (first, sealing), (second, following) = make_sealed(), make_sealed()
+    sealing.build([], 0)
+    first.add(np.arange(100), random_codes(4, 100))
+    first.applied(2)
+    sealing.step()
+    second.applied(1)
+    assert not following.step()
+    second.add(np.arange(100), random_codes(4, 100))
+    second.applied(2)
+    assert following.step()
+    assert (len(second), len(second.view.segments)) == (100, 1)
+
+
+def test_the_lock_goes_with_its_process(make_sealed: MakeSealed) -> None:
+    """When the sealing process ends, another becomes it."""
+    (_, first), (_, second) = make_sealed(), make_sealed()
+    assert first.try_lock()
+    assert not second.try_lock()
+    first.close()
+    assert second.try_lock()
+
+
+def test_searches_never_miss_while_segments_are_made(make_sealed: MakeSealed) -> None:
+    """Beside adds, withdrawals, seals and merges, what is live throughout is always found once."""
+    index, sealer = make_sealed()
+    sealer.build([], 0)
+    kept = random_codes(5, 60)
+    index.add(np.arange(60), kept)
+    stop, wrong = threading.Event(), list[str]()
+
+    def search() -> None:
+        while not stop.is_set():
+            found = index.search(kept[2::3], 0)
+            expected = np.arange(2, 60, 3)
+            if found.ids[found.ids < 60].tolist() != expected.tolist():
+                wrong.append(f"{found.ids.tolist()}")
+
+    searcher = threading.Thread(target=search)
+    searcher.start()
+    for turn in range(1, 40):
+        ids = np.arange(turn * 100, turn * 100 + 50)
+        index.add(ids, random_codes(turn, 50))
+        index.withdraw(ids[::2])
+        sealer.step()
+        if turn % 10 == 0:
+            sealer.compact()
+    stop.set()
+    searcher.join()
+    assert wrong == []
+    assert len(index) == 60 + 39 * 25
+
+
+@pytest.mark.parametrize("damage", ["flipped", "torn", "foreign", "missing"])
+def test_a_damaged_folder_is_refused_and_can_be_built_again(
+    damage: str, make_sealed: MakeSealed, tmp_path: Path
+) -> None:
+    """The error names the file and says what to do; a build makes the folder whole."""
+    blocks = [(np.arange(100), random_codes(6, 100))]
+    _, sealer = make_sealed()
+    sealer.build(blocks, 1)
+    sealer.close()
+    (file,) = segment_files(tmp_path)
+    data = bytearray(file.read_bytes())
+    data[len(data) // 2] ^= 1
+    if damage == "missing":
+        file.unlink()
+    else:
+        file.write_bytes({"flipped": data, "torn": data[:-5000], "foreign": b"x" * 40000}[damage])
+    index, again = make_sealed()
+    with pytest.raises(SegmentCorrupt) as refused:
+        again.open()
+    assert refused.value.path == file
+    assert "rebuilt from the store" in refused.value.hint
+    assert str(tmp_path) not in str(refused.value)
+    again.build(blocks, 1)
+    assert len(index) == 100
+    assert len(segment_files(tmp_path)) == 1
+
+
+@pytest.mark.parametrize(
+    "origin", [origin_of(256, "other"), Origin("store", "test-2", 256), origin_of(64)]
+)
+def test_segments_of_another_origin_are_refused(make_sealed: MakeSealed, origin: Origin) -> None:
+    """Codes of another store, hasher or width are never searched."""
+    _, sealer = make_sealed()
+    sealer.build([(np.arange(100), random_codes(7, 100))], 1)
+    _, other = make_sealed(origin.width_bits, origin)
+    with pytest.raises(SegmentIncompatible):
+        other.open()
+
+
+def test_segments_of_an_abandoned_future_do_not_count(make_sealed: MakeSealed) -> None:
+    """After a store was put back to a backup, its segments are beyond it."""
+    _, sealer = make_sealed()
+    sealer.build([(np.arange(100), random_codes(8, 100))], 9)
+    _, again = make_sealed()
+    assert not again.open(revision_max=8)
+    assert again.open(revision_max=9)
+
+
+def test_what_a_crash_left_is_removed(make_sealed: MakeSealed, tmp_path: Path) -> None:
+    """Half-written and unnamed files go at the next seal; the lock and the manifest stay."""
+    index, sealer = make_sealed()
+    (tmp_path / f"00-left{SEGMENT_SUFFIX}").touch()
+    (tmp_path / "00-half.partial").touch()
+    sealer.build([], 0)
+    index.add(np.arange(50), random_codes(9, 50))
+    sealer.step()
+    names = {path.name for path in tmp_path.iterdir()}
+    manifest = read_manifest(tmp_path)
+    assert manifest is not None
+    assert names == {FILE_NAME, LOCK_NAME, *manifest.names}
+
+
+_CRASHING = """
+import sys, pathlib, numpy as np
+from imageward_index.index import Index
+from imageward_index.manifest import Origin
+from imageward_index.sealer import Sealer
+index = Index()
+sealer = Sealer(index, pathlib.Path(sys.argv[1]), Origin("store", "test-1", 256), 40)
+sealer.build([], 0)
+generator = np.random.default_rng(0)
+for turn in range(1, 10_000):
+    ids = np.arange(turn * 100, turn * 100 + 50)
+    index.add(ids, generator.integers(0, 256, (50, 32), np.uint8))
+    index.applied(turn)
+    while sealer.step():
+        pass
+    print(turn, flush=True)
+"""
+
+
+@pytest.mark.parametrize("turns", [1, 4, 9])
+def test_a_killed_sealer_leaves_a_whole_folder(
+    turns: int, make_sealed: MakeSealed, tmp_path: Path
+) -> None:
+    """However a SIGKILL falls among seals and merges, the folder opens with all it named."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", _CRASHING, str(tmp_path)], stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    with process, process.stdout as lines:
+        done = [int(next(lines)) for _ in range(turns)][-1]
+        os.kill(process.pid, signal.SIGKILL)
+        with suppress(ValueError):
+            done = max([done, *(int(line) for line in lines)])
+    index, sealer = make_sealed()
+    assert sealer.open()
+    assert done <= index.revision <= done + 1
+    assert len(index) == 50 * index.revision
