@@ -65,12 +65,12 @@ class Segment:
         self._column = IdColumn(header["id_base"], low, arrays["id_directory"])
 
     @classmethod
-    def open(cls, path: Path, hasher_version: str) -> Self:
+    def open(cls, path: Path, hasher_version: str | None = None) -> Self:
         """Map a segment, every byte of it checked.
 
         Args:
             path: the file.
-            hasher_version: the hasher whose codes will be asked for.
+            hasher_version: the hasher whose codes will be asked for; None for whichever.
 
         Raises:
             SegmentCorrupt: the file is torn, flipped or no segment.
@@ -79,7 +79,7 @@ class Segment:
         """
         segment = cls(path, *open_sealed(path))
         made_by = segment.stamp.hasher_version
-        if made_by != hasher_version:
+        if hasher_version not in (None, made_by):
             raise SegmentIncompatible(
                 f"A segment was made by hasher {made_by}, this version has {hasher_version}.", path
             )

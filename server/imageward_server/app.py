@@ -35,6 +35,7 @@ log = structlog.get_logger(__name__)
 MESSAGE_BYTES_MAX = 36_000_000
 METADATA_BYTES_MAX = 8 * 1024
 STREAMS_PER_CONNECTION_MAX = 100
+SEGMENTS_FOLDER = "segments"
 
 
 class Server:
@@ -47,8 +48,8 @@ class Server:
     def __init__(self, config: Config) -> None:
         self._config = config
         self._lifecycle = Lifecycle()
-        self._store = _open_store(config)
-        self._replica = Replica(self._store, config.data_dir / "segments", config.feed_poll_s)
+        self._store = open_store(config)
+        self._replica = Replica(self._store, config.data_dir / SEGMENTS_FOLDER, config.feed_poll_s)
         self._interceptor = CallInterceptor(self._lifecycle, config.streams_max)
         self._grpc = self._build()
         self.port = self._bind()
@@ -120,7 +121,14 @@ class Server:
             ) from error
 
 
-def _open_store(config: Config) -> Store:
+def open_store(config: Config) -> Store:
+    """Open the store of a configuration, upgraded to this version's tables.
+
+    Raises:
+        StoreIncompatible: a newer version wrote it.
+        DataCorrupt: it is damaged.
+        OSError: it cannot be opened.
+    """
     # Hashes are personal data: nobody but the server's own user may read them.
     config.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     os.umask(0o077)

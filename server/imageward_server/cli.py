@@ -17,6 +17,7 @@ from rich.table import Table
 from imageward_index.errors import ImagewardError
 from imageward_server import __version__, config, logs
 from imageward_server.app import Server
+from imageward_server.segments_command import app as segments_app
 from imageward_server.store.engine import without_password
 
 EXIT_FAILED = 1
@@ -32,6 +33,7 @@ app = typer.Typer(
 )
 config_app = typer.Typer(no_args_is_help=True, help="Looks at the configuration.")
 app.add_typer(config_app, name="config")
+app.add_typer(segments_app, name="segments")
 
 
 def _field_help(name: str) -> str:

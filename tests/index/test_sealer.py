@@ -263,6 +263,22 @@ def test_a_mostly_withdrawn_segment_is_written_anew(
     assert [len(one.segment) for one in index.view.segments] == [70]
 
 
+def test_a_wholly_withdrawn_segment_goes(make_sealed: MakeSealed, tmp_path: Path) -> None:
+    """Beside others or alone, a segment without a live code leaves no file."""
+    index, sealer = make_sealed()
+    sealer.build([(np.arange(100), random_codes(2, 100))], 1)
+    index.add(np.arange(100, 110), random_codes(3, 10))
+    sealer.seal()
+    index.withdraw(np.arange(100))
+    sealer.compact()
+    assert [len(one.segment) for one in index.view.segments] == [10]
+    index.withdraw(np.arange(100, 110))
+    sealer.compact()
+    assert (len(index), segment_files(tmp_path)) == (0, [])
+    index.add(np.arange(5), random_codes(4, 5))
+    assert len(index) == 5
+
+
 def test_another_process_follows_without_a_pause(make_sealed: MakeSealed) -> None:
     """One seals; the other, with the same codes in its tail, adopts the segment."""
     codes = random_codes(3, 100)
