@@ -46,7 +46,8 @@ class IdColumn:
         padded = np.zeros((len(places), 8), np.uint8)
         padded[:, : self.low.shape[1]] = self.low[places]
         high = np.searchsorted(self.directory, places, side="right") - 1
-        return padded.view("<i8")[:, 0] + (high << self._low_bits) + self.base
+        ids: NDArray[np.int64] = padded.view("<i8")[:, 0] + (high << self._low_bits) + self.base
+        return ids
 
     def places_of(self, ids: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return the place of each id, int64; -1 where the column lacks it.
@@ -68,7 +69,7 @@ class IdColumn:
 
     @property
     def _low_bits(self) -> int:
-        return 8 * self.low.shape[1]
+        return 8 * int(self.low.shape[1])
 
 
 def low_bytes_for(span: int) -> int:

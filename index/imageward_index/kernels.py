@@ -23,6 +23,10 @@ staged in blocks, and every stage prefetches what the next will read.
 Nothing here allocates, knows files or ids, or checks what it is given.
 """
 
+
+# numba tells machine integers from each other, the annotations call them all int.
+# mypy: disable-error-code="assignment, no-any-return, return-value"
+
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
@@ -31,18 +35,22 @@ import numpy as np
 
 from imageward_index.intrinsics import (
     LANES,
+    WORD_LANES,
     entrance,
     inlined,
     kernel,
     lowest_bit,
     near_lanes,
+    near_words,
     popcount,
     prefetch,
 )
-from imageward_index.slices import SCAN
+from imageward_index.slices import CANDIDATE_WORK, SCAN
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+WORD_BITS = 64
 
 BLOCK_PROBES = 256
 """Probes that are in flight together: their lines fit the first-level cache."""
@@ -58,9 +66,6 @@ HITS = 512
 
 PREFETCHED_ENTRIES = 8 * LANES
 """Of a longer bucket the rest is left to the processor, which sees the run by then."""
-
-CANDIDATE_WORK = 64
-"""What looking at one candidate costs, in sketches compared."""
 
 PROBING, SCANNING, DONE = 0, 1, 2
 
@@ -168,8 +173,8 @@ def slice_at(words: NDArray[np.uint64], part: int, bits: int) -> int:
     start = part * bits
     word, shift = start >> 6, start & 63
     value = words[word] >> np.uint64(shift)
-    if shift + bits > 64:
-        value |= words[word + 1] << np.uint64(64 - shift)
+    if shift + bits > WORD_BITS:
+        value |= words[word + 1] << np.uint64(WORD_BITS - shift)
     return np.int64(value & ((np.uint64(1) << np.uint64(bits)) - np.uint64(1)))
 
 
@@ -234,10 +239,10 @@ def _sift_run(
         while entry < end:
             near = near_lanes(tables.sketches, entry, sketch, left)
             if end - entry < LANES:
-                near &= np.uint32((1 << (end - entry)) - 1)
+                near &= np.uint64((1 << (end - entry)) - 1)
             while near != 0:
-                hit = entry + np.int64(lowest_bit(near))
-                near &= near - np.uint32(1)
+                hit = entry + lowest_bit(near)
+                near &= near - np.uint64(1)
                 _note(tables, hits, hit, block.firsts[probe], address, query, part)
             entry += LANES
             if hits.size[0] >= HITS:
@@ -451,8 +456,12 @@ def _probe(
 
 
 @kernel
-def _forget(found: Found) -> None:
-    """Drop the matches of queries that will be scanned: the scan finds them again."""
+def _forget(found: Found) -> bool:
+    """Drop the matches of queries that will be scanned, which finds them again.
+
+    Returns:
+        Whether there are such queries.
+    """
     kept = 0
     for i in range(found.size[0]):
         if found.states[found.matches[i, 0]] != SCANNING:
@@ -460,6 +469,10 @@ def _forget(found: Found) -> None:
                 found.matches[kept, column] = found.matches[i, column]
             kept += 1
     found.size[0] = kept
+    for query in range(len(found.states)):  # noqa: SIM110  numba compiles no generators
+        if found.states[query] == SCANNING:
+            return True
+    return False
 
 
 @kernel
@@ -469,17 +482,36 @@ def _scan(tables: Tables, asked: Asked, found: Found) -> None:
         last = min(first + SCAN_ROWS, tables.length)
         for query in range(len(asked.queries)):
             if found.states[query] == SCANNING:
-                if asked.queries.shape[1] == 4:
-                    _scan_256(tables, asked, query, first, last, found)
+                if asked.queries.shape[1] == 1:
+                    _scan_words(tables, asked, query, first, last, found)
                 else:
-                    _scan_any(tables, asked, query, first, last, found)
+                    _scan_quads(tables, asked, query, first, last, found)
 
 
 @kernel
-def _scan_256(
+def _scan_words(
     tables: Tables, asked: Asked, query: int, first: int, last: int, found: Found
 ) -> None:
-    """Scan a range of rows of four words, unrolled: this is the memory's speed."""
+    """Scan rows of one word, eight at a time, and what is left one by one."""
+    word, radius = asked.queries[query, 0], asked.radii[query]
+    whole = last - (last - first) % WORD_LANES
+    for row in range(first, whole, WORD_LANES):
+        near = near_words(tables.codes, row, word, np.uint64(radius))
+        while near != 0 and found.states[query] == SCANNING:
+            hit = row + lowest_bit(near)
+            near &= near - np.uint64(1)
+            _report(asked, query, hit, popcount(tables.codes[hit] ^ word), found)
+    for row in range(whole, last):
+        distance = popcount(tables.codes[row] ^ word)
+        if distance <= radius and found.states[query] == SCANNING:
+            _report(asked, query, row, distance, found)
+
+
+@kernel
+def _scan_quads(
+    tables: Tables, asked: Asked, query: int, first: int, last: int, found: Found
+) -> None:
+    """Scan rows of four words, unrolled; memory is slower than this."""
     one, two, three, four = asked.queries[query]
     codes, radius = tables.codes, asked.radii[query]
     for row in range(first, last):
@@ -487,17 +519,6 @@ def _scan_256(
         distance = popcount(codes[at] ^ one) + popcount(codes[at + 1] ^ two)
         distance += popcount(codes[at + 2] ^ three) + popcount(codes[at + 3] ^ four)
         if distance <= radius and found.states[query] == SCANNING:
-            _report(asked, query, row, distance, found)
-
-
-@kernel
-def _scan_any(
-    tables: Tables, asked: Asked, query: int, first: int, last: int, found: Found
-) -> None:
-    """Scan a range of rows of any number of words."""
-    for row in range(first, last):
-        distance = _distance(tables, asked, query, row, found)
-        if distance <= asked.radii[query] and found.states[query] == SCANNING:
             _report(asked, query, row, distance, found)
 
 
@@ -542,7 +563,7 @@ def search(
     volumes: NDArray[np.int64],
     alive: NDArray[np.uint8],
     work_max: int,
-    first_only: bool,
+    first_only: bool,  # noqa: FBT001  by position, as all
     room: int,
 ) -> tuple[NDArray[np.int64], int]:
     """Find every live code within the radii.
@@ -564,7 +585,6 @@ def search(
         np.empty(queries.shape[1], np.uint64),
     )
     _probe(tables, asked, _new_block(), _new_block(), _new_hits(), _new_hits(), found)
-    if found.size[0] <= room:
-        _forget(found)
+    if found.size[0] <= room and _forget(found):
         _scan(tables, asked, found)
     return found.matches, found.size[0]

@@ -95,6 +95,7 @@ def sealing(path: Path, shapes: Mapping[str, ArrayShape]) -> Iterator[Draft]:
 
     Raises:
         OSError: the disk is full or the folder cannot be written.
+        ValueError: the header is longer than its block.
     """
     partial = path.with_name(path.name + PARTIAL_SUFFIX)
     try:
@@ -135,10 +136,15 @@ def open_sealed(path: Path) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
         raise SegmentCorrupt(
             f"A sealed file has {size} bytes where its header states {_file_bytes(shapes)}.", path
         )
-    for array, (begin, end) in zip(stated["arrays"], _spans(shapes).values(), strict=True):
-        if zlib.crc32(memory[begin:end]) != array["crc32"]:
+    for array, span in zip(stated["arrays"], _spans(shapes).values(), strict=True):
+        if _crc(memory, span) != array["crc32"]:
             raise SegmentCorrupt(f"The array {array['name']} of a sealed file is damaged.", path)
     return stated["header"], _cut(memory, shapes)
+
+
+def _crc(memory: NDArray[np.uint8], span: tuple[int, int]) -> int:
+    """Return the CRC-32 of a stretch of the file."""
+    return zlib.crc32(memory[slice(*span)].data)
 
 
 def _file_bytes(shapes: Mapping[str, ArrayShape]) -> int:
@@ -184,12 +190,13 @@ def _block(
             "name": name,
             "dtype": shape.dtype,
             "length": shape.length,
-            "crc32": zlib.crc32(memory[slice(*spans[name])]),
+            "crc32": _crc(memory, spans[name]),
         }
         for name, shape in shapes.items()
     ]
     text = json.dumps({"header": header, "arrays": arrays}).encode()
-    assert _PRELUDE.size + len(text) <= BLOCK_BYTES, "the header has outgrown its block"
+    if _PRELUDE.size + len(text) > BLOCK_BYTES:
+        raise ValueError(f"A header of {len(text)} bytes does not fit its block of {BLOCK_BYTES}.")
     block = bytearray(BLOCK_BYTES)
     _PRELUDE.pack_into(block, 0, MAGIC, FORMAT_VERSION, len(text), 0)
     block[_PRELUDE.size : _PRELUDE.size + len(text)] = text

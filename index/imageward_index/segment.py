@@ -113,11 +113,14 @@ class Segment:
 
         Returns:
             The matches, each once.
+
+        Raises:
+            ValueError: an argument has the wrong shape or a radius is out of range.
         """
         asked = self._asked(queries, radii, alive, first_only=first_only)
-        matches, size = search(*self._tables, *asked, ROOM_FIRST)
+        matches, size = self._run(asked, ROOM_FIRST)
         while size > len(matches):
-            matches, size = search(*self._tables, *asked, size)
+            matches, size = self._run(asked, size)
         return self._named(matches[:size]) if size else Matches.none()
 
     def all_alive(self) -> NDArray[np.uint8]:
@@ -153,7 +156,8 @@ class Segment:
         firsts, lasts = self._first_row(places), self._first_row(places + 1)
         counts = lasts - firsts
         within = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
-        return np.repeat(firsts, counts) + within
+        rows: NDArray[np.int64] = np.repeat(firsts, counts) + within
+        return rows
 
     def ids_of(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return the id of each row."""
@@ -212,10 +216,8 @@ class Segment:
         *,
         first_only: bool,
     ) -> Asked:
-        """Put a search into the kernels' terms; what is out of range would read beside arrays."""
-        assert queries.shape == (len(radii), self.plan.width_bits // 8)
-        assert len(radii) == 0 or 0 <= radii.min() <= radii.max() < len(self._template.probe_radii)
-        assert alive is None or len(alive) == -(-self._length // 8)
+        """Put a search into the kernels' terms."""
+        self._check_arguments(queries, radii, alive)
         ordered = queries if self._keeps_order else reordered(queries, self._bit_order)
         # Copies: the kernels are compiled for writable arrays, and compile anew for others.
         return self._template._replace(
@@ -224,6 +226,30 @@ class Segment:
             alive=_NONE_DEAD if alive is None else alive,
             first_only=first_only,
         )
+
+    def _run(self, asked: Asked, room: int) -> tuple[NDArray[np.int64], int]:
+        """Call the kernel with named tuples spread out."""
+        arguments: tuple[Any, ...] = (*self._tables, *asked, room)
+        return search(*arguments)
+
+    def _check_arguments(
+        self,
+        queries: NDArray[np.uint8],
+        radii: NDArray[np.int64],
+        alive: NDArray[np.uint8] | None,
+    ) -> None:
+        """Refuse what the kernels, which check nothing, would take to read beside arrays.
+
+        Raises:
+            ValueError: an argument has the wrong shape or a radius is out of range.
+        """
+        shape, radius_max = (len(radii), self.plan.width_bits // 8), len(self._template.probe_radii)
+        if queries.shape != shape:
+            raise ValueError(f"Queries have the shape {queries.shape} where {shape} is searched.")
+        if len(radii) and not 0 <= radii.min() <= radii.max() < radius_max:
+            raise ValueError(f"A radius is outside 0..{radius_max - 1} bits.")
+        if alive is not None and len(alive) != -(-self._length // 8):
+            raise ValueError(f"{len(alive)} bytes do not tell which of {self._length} rows live.")
 
     def _named(self, matches: NDArray[np.int64]) -> Matches:
         """Put ids for rows, and sort."""
