@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Annotated
+
 import typer
 from rich.console import Console
 
 from imageward_bench import demo as demo_run
+from imageward_bench import restart as restart_run
+from imageward_bench import sealing as sealing_run
 
 EXIT_WRONG = 1
 
@@ -17,16 +22,33 @@ app = typer.Typer(
 )
 
 
-@app.callback()
-def _commands() -> None:
-    """Keep subcommands even while there is one."""
-
-
 @app.command()
 def demo() -> None:
     """Bank real photographs, send altered copies, withdraw, crash, restart; show every verdict."""
     if not demo_run.run(Console()):
         raise typer.Exit(EXIT_WRONG)
+
+
+Count = Annotated[str, typer.Option("--n", help="How many, such as 1e6.")]
+Seed = Annotated[int, typer.Option(help="Seed of all random data.")]
+Report = Annotated[Path | None, typer.Option("--json", help="File to write the figures to.")]
+Smoke = Annotated[bool, typer.Option("--smoke", help="Tiny sizes: does it run at all?")]
+
+
+@app.command()
+def restart(
+    count: Count = "1e7", seed: Seed = 1, report: Report = None, smoke: Smoke = False
+) -> None:
+    """Measure the time from start to SERVING, with and without segments, and shared memory."""
+    restart_run.run(Console(), 20_000 if smoke else int(float(count)), seed, report)
+
+
+@app.command()
+def sealing(
+    count: Count = "1e6", seed: Seed = 1, report: Report = None, smoke: Smoke = False
+) -> None:
+    """Measure the latency of searches alone and beside sealing and merging."""
+    sealing_run.run(Console(), 20_000 if smoke else int(float(count)), seed, report)
 
 
 def main() -> None:

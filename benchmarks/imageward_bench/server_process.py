@@ -29,6 +29,12 @@ class ServerProcess:
         """Where clients reach it."""
         return f"127.0.0.1:{self.port}"
 
+    @property
+    def pid(self) -> int:
+        """The running process's id."""
+        assert self._process is not None
+        return self._process.pid
+
     def start(self) -> None:
         """Start it, and return once it listens and has read its store.
 

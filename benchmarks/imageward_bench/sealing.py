@@ -1,0 +1,103 @@
+"""What searches feel of sealing and merging: their latency without and beside it.
+
+One thread searches without a pause. In the first half nothing else happens; in the
+second another thread adds codes and the sealer seals and merges them. The order is
+repeated, so that a slower moment of the machine falls on both.
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from rich.console import Console
+
+from imageward_bench.environment import describe_environment
+from imageward_index.index import Index
+from imageward_index.manifest import Origin
+from imageward_index.sealer import Sealer
+
+ROUNDS = 3
+RADIUS_BITS = 31
+QUERIES = 1000
+ADD_BATCH = 1024
+
+
+def run(console: Console, count: int, seed: int, report: Path | None) -> None:
+    """Measure, print, and write the figures as JSON where asked."""
+    generator = np.random.default_rng(seed)
+    with tempfile.TemporaryDirectory(prefix="imageward-sealing-", dir="/var/tmp") as folder:
+        index = Index()
+        sealer = Sealer(index, Path(folder), Origin("bench", "bench", 256))
+        codes = generator.integers(0, 256, (count, 32), np.uint8)
+        sealer.build([(np.arange(count), codes)], 0)
+        queries = codes[generator.integers(0, count, QUERIES)]
+        alone, beside, seals = [], [], 0
+        for turn in range(ROUNDS):
+            console.print(f"round {turn + 1} of {ROUNDS}: searches alone, then beside sealing")
+            alone.append(_search(index, queries))
+            latencies, made = _search_beside(index, sealer, queries, generator)
+            beside.append(latencies)
+            seals += made
+        sealer.close()
+    figures = {
+        "codes": count,
+        "seed": seed,
+        "radius_bits": RADIUS_BITS,
+        "steps_of_the_sealer": seals,
+        "alone_us": _percentiles(alone),
+        "beside_us": _percentiles(beside),
+        "environment": describe_environment(),
+    }
+    console.print_json(data=figures)
+    if report is not None:
+        report.write_text(json.dumps(figures, indent=2) + "\n")
+
+
+def _search(index: Index, queries: NDArray[np.uint8]) -> list[float]:
+    """Search each query by itself; return the latencies in microseconds."""
+    latencies = []
+    for row in range(len(queries)):
+        begun = time.perf_counter()
+        index.search(queries[row : row + 1], RADIUS_BITS)
+        latencies.append((time.perf_counter() - begun) * 1e6)
+    return latencies
+
+
+def _search_beside(
+    index: Index, sealer: Sealer, queries: NDArray[np.uint8], generator: np.random.Generator
+) -> tuple[list[float], int]:
+    """Search for as long as another thread adds a tenth more codes and has them sealed."""
+    codes = generator.integers(0, 256, (max(len(index) // 10, 300_000), 32), np.uint8)
+    next_id, steps = int(1e9) + len(index), [0]
+
+    def add_and_seal() -> None:
+        for first in range(0, len(codes), ADD_BATCH):
+            part = codes[first : first + ADD_BATCH]
+            index.add(np.arange(len(part)) + next_id + first, part)
+            while sealer.step():
+                steps[0] += 1
+        sealer.seal()
+        sealer.compact()
+        steps[0] += 2
+
+    worker = threading.Thread(target=add_and_seal)
+    latencies: list[float] = []
+    worker.start()
+    while worker.is_alive():
+        latencies += _search(index, queries)
+    worker.join()
+    return latencies, steps[0]
+
+
+def _percentiles(rounds: list[list[float]]) -> dict[str, float]:
+    """Return the median over the rounds of each percentile."""
+    return {
+        f"p{percentile}": round(float(np.median([np.percentile(r, percentile) for r in rounds])), 1)
+        for percentile in (50, 99)
+    }
