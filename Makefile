@@ -26,10 +26,16 @@ demo: $(STAMP)  ## Bank real photographs, send altered copies, show every verdic
 	$(BIN)/imageward-bench demo
 
 serve: $(STAMP)  ## Leave a server running on 127.0.0.1:50051 (data in .imageward/)
-	@$(BIN)/imageward-bench serve
+	@mkdir -p .imageward
+	@if [ -f .imageward/pid ] && kill -0 $$(cat .imageward/pid) 2>/dev/null; then \
+	  echo "already running; make stop ends it"; exit 1; fi
+	@nohup $(BIN)/imageward-server serve --data-dir .imageward/data >.imageward/log 2>&1 \
+	  & echo $$! >.imageward/pid
+	@$(BIN)/imageward status --wait 30 || { cat .imageward/log; exit 1; }
+	@echo "log in .imageward/log; make stop ends it"
 
 stop: $(STAMP)  ## Stop what `make serve` started
-	@$(BIN)/imageward-bench stop
+	@kill $$(cat .imageward/pid) && rm .imageward/pid
 
 test: $(STAMP)  ## Run the tests
 	$(BIN)/python -m pytest

@@ -1,0 +1,1 @@
+"""Measures imageward, and shows it at work: one question a file."""

@@ -1,0 +1,161 @@
+"""Calls an imageward server: is this upload a banked picture?
+
+    from imageward_client import Client, Verdict
+
+    with Client("127.0.0.1:50051") as client:
+        answer = client.check_image(upload, surface="FACEBOOK")
+        if answer.verdict is Verdict.BLOCK:
+            ...
+
+1. `Client` blocks, `AsyncClient` awaits; both have one method a call of the contract.
+2. Every call has a deadline, 2 s unless you say otherwise. What may be sent twice
+   is retried while the server is unavailable, within one budget (`RetryPolicy`).
+3. A call without an answer raises an `ImagewardClientError`; the tree is in
+   `imageward_client.errors`. Its absence is never an ALLOW: decide what your
+   frontend does with an upload that could not be checked.
+
+This package is what an upload frontend installs. It knows the contract, and
+neither the index nor the server. Only the names in `__all__` are its interface.
+"""
+
+from __future__ import annotations
+
+from imageward_client._answers import (
+    AddAnswer,
+    AddResult,
+    Bank,
+    BankStats,
+    ChangeAnswer,
+    CheckAnswer,
+    CheckResult,
+    Entry,
+    FindAnswer,
+    HashesAnswer,
+    Match,
+    Stats,
+    StreamAnswer,
+)
+from imageward_client._async_client import AsyncClient
+from imageward_client._channel import RetryPolicy
+from imageward_client._client import Client
+from imageward_client._types import (
+    Action,
+    EntrySource,
+    EntryState,
+    HashLike,
+    HashQuery,
+    ImageQuery,
+    Orientation,
+    PdqHash,
+    Scope,
+    ServingStatus,
+    Verdict,
+)
+from imageward_client.errors import (
+    AlreadyExists,
+    BankExists,
+    BankNotFound,
+    Cancelled,
+    DataCorrupt,
+    DataLoss,
+    DeadlineExceeded,
+    Draining,
+    EntryNotFound,
+    FailedPrecondition,
+    ImageTooLarge,
+    ImagewardClientError,
+    InternalError,
+    InvalidBatch,
+    InvalidHash,
+    InvalidImage,
+    InvalidPageToken,
+    InvalidRadius,
+    InvalidRequest,
+    Loading,
+    LowQuality,
+    NotFound,
+    Overloaded,
+    PermissionDenied,
+    RequestIdReused,
+    RevisionNotReached,
+    StoreIncompatible,
+    StoreUnavailable,
+    TooManyBanks,
+    TooManyStreams,
+    Unauthenticated,
+    Unavailable,
+    UndecodableImage,
+    Unimplemented,
+    UnknownMethod,
+    UnknownSurface,
+    UnreadableAnswer,
+    UnsupportedFormat,
+)
+
+__all__ = [
+    "Action",
+    "AddAnswer",
+    "AddResult",
+    "AlreadyExists",
+    "AsyncClient",
+    "Bank",
+    "BankExists",
+    "BankNotFound",
+    "BankStats",
+    "Cancelled",
+    "ChangeAnswer",
+    "CheckAnswer",
+    "CheckResult",
+    "Client",
+    "DataCorrupt",
+    "DataLoss",
+    "DeadlineExceeded",
+    "Draining",
+    "Entry",
+    "EntryNotFound",
+    "EntrySource",
+    "EntryState",
+    "FailedPrecondition",
+    "FindAnswer",
+    "HashLike",
+    "HashQuery",
+    "HashesAnswer",
+    "ImageQuery",
+    "ImageTooLarge",
+    "ImagewardClientError",
+    "InternalError",
+    "InvalidBatch",
+    "InvalidHash",
+    "InvalidImage",
+    "InvalidPageToken",
+    "InvalidRadius",
+    "InvalidRequest",
+    "Loading",
+    "LowQuality",
+    "Match",
+    "NotFound",
+    "Orientation",
+    "Overloaded",
+    "PdqHash",
+    "PermissionDenied",
+    "RequestIdReused",
+    "RetryPolicy",
+    "RevisionNotReached",
+    "Scope",
+    "ServingStatus",
+    "Stats",
+    "StoreIncompatible",
+    "StoreUnavailable",
+    "StreamAnswer",
+    "TooManyBanks",
+    "TooManyStreams",
+    "Unauthenticated",
+    "Unavailable",
+    "UndecodableImage",
+    "Unimplemented",
+    "UnknownMethod",
+    "UnknownSurface",
+    "UnreadableAnswer",
+    "UnsupportedFormat",
+    "Verdict",
+]

@@ -467,7 +467,9 @@ class UpdateBankRequest(_message.Message):
 
     @_builtins.property
     def update_mask(self) -> _field_mask_pb2.FieldMask:
-        """Which fields of the policy change: action, radius_bits, surfaces, enabled."""
+        """Which fields of the policy change, at least one of: action, radius_bits,
+        surfaces, enabled.
+        """
 
     def __init__(
         self,
@@ -520,7 +522,9 @@ class NewEntry(_message.Message):
     image: _builtins.bytes
     """The picture, as in CheckImageRequest.image. It is hashed and not kept."""
     reference: _builtins.str
-    """The caller's own number for it, 0..128 characters. Not a person's name."""
+    """The caller's own number for it, 0..128 printable characters. Not a person's
+    name.
+    """
     @_builtins.property
     def hash(self) -> _hash_pb2.PdqHash:
         """The hash. Without a quality it is taken on trust."""
@@ -556,7 +560,7 @@ class AddEntriesRequest(_message.Message):
     request_id: _builtins.str
     """The caller's own id for this request, 1..64 characters. The same id with the
     same contents is answered as the first time and banks nothing again; with
-    other contents it is refused.
+    other contents it is refused. It is remembered for 7 days.
     """
     @_builtins.property
     def entries(self) -> _containers.RepeatedCompositeFieldContainer[Global___NewEntry]:

@@ -66,7 +66,7 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_STORE_UNAVAILABLE: _ErrorReason.ValueType  # 19
     """The store does not answer. UNAVAILABLE."""
     ERROR_REASON_REVISION_NOT_REACHED: _ErrorReason.ValueType  # 20
-    """The minimum revision was not reached within the deadline. UNAVAILABLE."""
+    """The minimum revision was not reached within the deadline. OUT_OF_RANGE."""
     ERROR_REASON_STORE_INCOMPATIBLE: _ErrorReason.ValueType  # 21
     """The store was written by another version of the format. FAILED_PRECONDITION."""
     ERROR_REASON_DATA_CORRUPT: _ErrorReason.ValueType  # 22
@@ -127,7 +127,7 @@ ERROR_REASON_DRAINING: ErrorReason.ValueType  # 18
 ERROR_REASON_STORE_UNAVAILABLE: ErrorReason.ValueType  # 19
 """The store does not answer. UNAVAILABLE."""
 ERROR_REASON_REVISION_NOT_REACHED: ErrorReason.ValueType  # 20
-"""The minimum revision was not reached within the deadline. UNAVAILABLE."""
+"""The minimum revision was not reached within the deadline. OUT_OF_RANGE."""
 ERROR_REASON_STORE_INCOMPATIBLE: ErrorReason.ValueType  # 21
 """The store was written by another version of the format. FAILED_PRECONDITION."""
 ERROR_REASON_DATA_CORRUPT: ErrorReason.ValueType  # 22

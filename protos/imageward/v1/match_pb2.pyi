@@ -36,8 +36,9 @@ class _VerdictEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Verdict.Value
     VERDICT_BLOCK: _Verdict.ValueType  # 3
     """A bank wants the upload stopped."""
     VERDICT_INCONCLUSIVE: _Verdict.ValueType  # 4
-    """The picture has too little detail (quality under 50) to be told apart and
-    matched nothing: neither known to be banked nor known not to be.
+    """The picture has too little detail (quality under 50) to be told apart, and
+    nothing that blocks or asks for review matches: it is neither known to be
+    banked nor known not to be.
     """
 
 class Verdict(_Verdict, metaclass=_VerdictEnumTypeWrapper):
@@ -52,8 +53,9 @@ VERDICT_REVIEW: Verdict.ValueType  # 2
 VERDICT_BLOCK: Verdict.ValueType  # 3
 """A bank wants the upload stopped."""
 VERDICT_INCONCLUSIVE: Verdict.ValueType  # 4
-"""The picture has too little detail (quality under 50) to be told apart and
-matched nothing: neither known to be banked nor known not to be.
+"""The picture has too little detail (quality under 50) to be told apart, and
+nothing that blocks or asks for review matches: it is neither known to be
+banked nor known not to be.
 """
 Global___Verdict: _TypeAlias = Verdict  # noqa: Y015
 
@@ -112,7 +114,9 @@ class CheckResult(_message.Message):
     """True when the quality is known and under 50. A match is then REVIEW at most."""
     @_builtins.property
     def entry_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Opaque ids of the entries behind a BLOCK or REVIEW, nearest first, at most 100."""
+        """Opaque ids of the entries behind a BLOCK or REVIEW, at most 100, nearest first;
+        those of banks that block before those of banks that ask for review.
+        """
 
     @_builtins.property
     def logged_entry_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:

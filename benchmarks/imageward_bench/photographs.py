@@ -1,0 +1,30 @@
+"""The real photographs that scikit-image bundles: what demo and benchmarks show things on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import skimage.data
+
+# Banked in the demo.
+BANKED = (
+    "astronaut.png",
+    "camera.png",
+    "chelsea.png",
+    "coffee.png",
+    "coins.png",
+    "hubble_deep_field.jpg",
+    "ihc.png",
+    "motorcycle_left.png",
+    "rocket.jpg",
+)
+# Pictures of other things.
+UNRELATED = ("brick.png", "grass.png", "gravel.png", "moon.png", "retina.jpg")
+# The right eye's view of a scene whose left eye's view is banked: another photograph
+# of the same thing, nearer to a banked one than an unrelated picture can be.
+HARD_NEGATIVE = "motorcycle_right.png"
+
+
+def read(name: str) -> bytes:
+    """Return the bytes of a bundled photograph."""
+    return (Path(skimage.data.__file__).parent / name).read_bytes()

@@ -1,0 +1,70 @@
+"""A real imageward server as a process of its own, on loopback."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+STOP_S_MAX = 30.0
+
+
+class ServerProcess:
+    """Starts `imageward-server serve` and ends it, gently or not.
+
+    Args:
+        data_dir: folder of its store.
+        port: where it listens; 0 takes a free port.
+    """
+
+    def __init__(self, data_dir: Path, port: int = 0) -> None:
+        self._data_dir = data_dir
+        self.port = port
+        self._process: subprocess.Popen[str] | None = None
+
+    @property
+    def target(self) -> str:
+        """Where clients reach it."""
+        return f"127.0.0.1:{self.port}"
+
+    def start(self) -> None:
+        """Start it, and return once it listens and has read its store.
+
+        Raises:
+            RuntimeError: it ended instead; what it said is on stderr.
+        """
+        command = [sys.executable, "-m", "imageward_server", "serve"]
+        command += ["--data-dir", str(self._data_dir), "--listen", self.target]
+        command += ["--log-level", "warning"]
+        self._process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        assert self._process.stdout is not None
+        line = self._process.stdout.readline()
+        if not line:
+            raise RuntimeError(f"the server ended with code {self._process.wait(STOP_S_MAX)}")
+        self.port = int(line.rpartition(" ")[2])
+
+    def kill(self) -> None:
+        """End it as a power cut would: SIGKILL."""
+        assert self._process is not None
+        self._process.kill()
+        self._process.wait(STOP_S_MAX)
+
+    def stop(self) -> None:
+        """Ask it to end, and wait until it did."""
+        assert self._process is not None
+        self._process.terminate()
+        self._process.wait(STOP_S_MAX)
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.stop()

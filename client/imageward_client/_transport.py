@@ -1,0 +1,77 @@
+"""The blocking way to a server: one channel, the deadlines, and errors rebuilt.
+
+Nothing here knows a particular call.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import grpc
+
+from imageward_client._channel import RetryPolicy, channel_options
+from imageward_client._convert import stream_answer
+from imageward_client._defaults import STREAM_TIMEOUT_S, expect_timeout
+from imageward_client._rebuild import from_rpc_error
+from imageward_client._rpc import CHECK_STREAM, serialize
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from imageward.v1 import match_pb2
+    from imageward_client._answers import StreamAnswer
+    from imageward_client._call import Answer, Call, Item, Page
+
+
+class Transport:
+    """Sends calls and blocks for their answers; may be shared by threads."""
+
+    def __init__(self, target: str, timeout_s: float, retry: RetryPolicy) -> None:
+        self._timeout_s = expect_timeout(timeout_s)
+        self._channel = grpc.insecure_channel(target, options=channel_options(retry))
+
+    def close(self) -> None:
+        """Closes the channel; calls that run are cancelled."""
+        self._channel.close()
+
+    def send(self, call: Call[Any, Answer], timeout_s: float | None) -> Answer:
+        """Returns the answer of a call, within its own timeout or else the client's."""
+        method = self._channel.unary_unary(
+            call.rpc.path,
+            request_serializer=serialize,
+            response_deserializer=call.rpc.response.FromString,
+        )
+        timeout_s = self._timeout_s if timeout_s is None else timeout_s
+        try:
+            response = method(call.request, timeout=timeout_s)
+        except grpc.RpcError as error:
+            raise from_rpc_error(error) from error
+        return call.read(response)
+
+    def pages(
+        self, fetch: Callable[[str], Call[Any, Page[Item]]], timeout_s: float | None
+    ) -> Iterator[Item]:
+        """Yields the items of every page; a page is fetched when it is reached."""
+        page = self.send(fetch(""), timeout_s)
+        yield from page.items
+        while page.next_page_token:
+            page = self.send(fetch(page.next_page_token), timeout_s)
+            yield from page.items
+
+    def stream(
+        self, requests: Iterator[match_pb2.CheckStreamRequest], timeout_s: float | None
+    ) -> Iterator[StreamAnswer]:
+        """Yields the answers of a stream; leaving it early cancels it."""
+        method = self._channel.stream_stream(
+            CHECK_STREAM.path,
+            request_serializer=serialize,
+            response_deserializer=CHECK_STREAM.response.FromString,
+        )
+        timeout_s = STREAM_TIMEOUT_S if timeout_s is None else timeout_s
+        responses = method(requests, timeout=timeout_s)
+        try:
+            yield from map(stream_answer, responses)
+        except grpc.RpcError as error:
+            raise from_rpc_error(error) from error
+        finally:
+            responses.cancel()

@@ -1,0 +1,5 @@
+"""`python -m imageward_server` is the command `imageward-server`."""
+
+from imageward_server.cli import main
+
+main()

@@ -1,0 +1,132 @@
+"""One server process: builds the parts, starts them in order, stops them in order.
+
+Start: listen and say NOT_SERVING -> read the store -> SERVING.
+Stop: say NOT_SERVING -> answer until balancers noticed -> refuse what is new and
+finish what runs -> close the store.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import grpc
+import structlog
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+
+from imageward.v1 import bank_pb2_grpc, match_pb2_grpc
+from imageward_server.config import Config
+from imageward_server.errors import StoreUnavailable
+from imageward_server.interceptor import CallInterceptor
+from imageward_server.lifecycle import SERVICES, Lifecycle
+from imageward_server.replica import Progress, Replica
+from imageward_server.services.bank import BankService
+from imageward_server.services.match import MatchService
+from imageward_server.store import Store
+from imageward_server.store.engine import check_file, sqlite_url
+
+log = structlog.get_logger(__name__)
+
+# Somewhat over the largest request that is allowed, so that the next larger ones
+# are refused by the services, with a reason, and not by the transport.
+MESSAGE_BYTES_MAX = 36_000_000
+METADATA_BYTES_MAX = 8 * 1024
+STREAMS_PER_CONNECTION_MAX = 100
+
+
+class Server:
+    """A server on one port.
+
+    Args:
+        config: how it is set up.
+    """
+
+    def __init__(self, config: Config) -> None:
+        self._config = config
+        self._lifecycle = Lifecycle()
+        self._store = _open_store(config)
+        self._replica = Replica(self._store, config.feed_poll_s)
+        self._interceptor = CallInterceptor(self._lifecycle, config.streams_max)
+        self._grpc = self._build()
+        self.port = self._bind()
+
+    def start(self, report: Progress) -> None:
+        """Listen, read the store, and take calls from then on.
+
+        Args:
+            report: told the entries read so far and in all, now and then.
+        """
+        self._grpc.start()
+        begun = time.perf_counter()
+        self._replica.load(report)
+        self._lifecycle.serve()
+        log.info(
+            "serving",
+            port=self.port,
+            revision=self._replica.revision,
+            entries=len(self._replica.index),
+            load_s=round(time.perf_counter() - begun, 3),
+        )
+
+    def stop(self) -> None:
+        """Finish what runs and close everything; returns when it is done."""
+        log.info("draining", notice_s=self._config.notice_s, grace_s=self._config.grace_s)
+        self._lifecycle.announce_drain()
+        time.sleep(self._config.notice_s)
+        self._lifecycle.drain()
+        self._grpc.stop(self._config.grace_s).wait()
+        self._interceptor.close()
+        self._replica.stop()
+        self._store.close()
+        log.info("stopped")
+
+    def _build(self) -> grpc.Server:
+        config = self._config
+        server = grpc.server(
+            ThreadPoolExecutor(config.call_threads, thread_name_prefix="call"),
+            interceptors=[self._interceptor],
+            options=[
+                ("grpc.max_receive_message_length", MESSAGE_BYTES_MAX),
+                ("grpc.max_metadata_size", METADATA_BYTES_MAX),
+                ("grpc.max_concurrent_streams", STREAMS_PER_CONNECTION_MAX),
+                ("grpc.so_reuseport", 0),
+            ],
+        )
+        places = threading.BoundedSemaphore(config.compute_threads)
+        match_pb2_grpc.add_MatchServiceServicer_to_server(
+            MatchService(self._replica, config.surfaces, places), server
+        )
+        bank_pb2_grpc.add_BankServiceServicer_to_server(
+            BankService(self._store, self._replica, config.surfaces, places), server
+        )
+        health_pb2_grpc.add_HealthServicer_to_server(self._lifecycle.health, server)
+        health_name = health_pb2.DESCRIPTOR.services_by_name["Health"].full_name
+        reflection.enable_server_reflection(
+            (*SERVICES, health_name, reflection.SERVICE_NAME), server
+        )
+        return server
+
+    def _bind(self) -> int:
+        try:
+            return self._grpc.add_insecure_port(self._config.listen)
+        except RuntimeError as error:  # all that gRPC says of any failure
+            raise OSError(
+                f"cannot listen on {self._config.listen}; is another server there?"
+            ) from error
+
+
+def _open_store(config: Config) -> Store:
+    if not config.store_url:
+        # Hashes are personal data: nobody but the server's own user may read them.
+        config.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        os.umask(0o077)
+        check_file(config.data_dir)
+    store = Store(config.store_url or sqlite_url(config.data_dir))
+    try:
+        store.open()
+    except StoreUnavailable as error:
+        raise OSError(f"the store cannot be opened: {error.__cause__}") from error
+    return store

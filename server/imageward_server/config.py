@@ -1,0 +1,202 @@
+"""The configuration: one frozen value, from flags, environment, a TOML file and defaults.
+
+Flags win over the environment, the environment over the file, the file over the
+defaults. Where each value came from is kept, so that it can be shown.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic_settings import (
+    BaseSettings,
+    EnvSettingsSource,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    SettingsError,
+)
+
+ENV_PREFIX = "IMAGEWARD_SERVER_"
+# Named by --config or this variable.
+ENV_FILE = ENV_PREFIX + "CONFIG"
+PORT_MAX = 65_535
+
+
+class InvalidConfig(Exception):
+    """A value of the configuration cannot be used; the message names it and its origin."""
+
+
+class Config(BaseSettings):
+    """Everything that can be set about a server."""
+
+    model_config = SettingsConfigDict(frozen=True, extra="forbid", env_prefix=ENV_PREFIX)
+
+    data_dir: Path = Field(
+        Path("imageward-data"), description="Folder of the embedded store; made if it is missing."
+    )
+    store_url: str = Field(
+        "",
+        description="SQLAlchemy URL of the store. Empty: SQLite in data_dir.",
+        pattern=r"^$|^[a-z0-9+]+://",
+    )
+    listen: str = Field(
+        "127.0.0.1:50051",
+        description="Address and port to listen on; port 0 takes a free one.",
+        pattern=r"^.+:[0-9]{1,5}$",
+    )
+    allow_plaintext: bool = Field(
+        default=False, description="Listen without TLS on an address that other machines reach."
+    )
+    surfaces: frozenset[str] = Field(
+        frozenset({"FACEBOOK", "INSTAGRAM", "MESSENGER"}),
+        description="Surfaces that checks and policies may name.",
+    )
+    call_threads: int = Field(
+        16, ge=1, le=1024, description="Threads for single calls, the other calls wait."
+    )
+    compute_threads: int = Field(
+        4, ge=1, le=1024, description="Calls that decode, hash or search at once."
+    )
+    streams_max: int = Field(64, ge=1, le=4096, description="Streams open at once.")
+    feed_poll_s: float = Field(
+        0.1, gt=0, le=60, description="Seconds between looks for changes by other processes."
+    )
+    notice_s: float = Field(
+        0.0,
+        ge=0,
+        le=600,
+        description="Seconds that a stopping server answers after its health says NOT_SERVING.",
+    )
+    grace_s: float = Field(
+        10.0, ge=0, le=600, description="Seconds that running calls then have to finish."
+    )
+    log_format: Literal["text", "json"] = Field("text", description="How log lines look.")
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="The least severe log lines to write."
+    )
+
+    @field_validator("surfaces")
+    @classmethod
+    def _check_surfaces(cls, surfaces: frozenset[str]) -> frozenset[str]:
+        for name in surfaces:
+            if not (name.isascii() and name.replace("_", "A").isalnum() and name.isupper()):
+                raise ValueError(f"surface {name!r} is not of capital letters, digits and '_'")
+        if not surfaces:
+            raise ValueError("name at least one surface")
+        return surfaces
+
+    @field_validator("listen")
+    @classmethod
+    def _check_port(cls, listen: str) -> str:
+        port = int(listen.rpartition(":")[2])
+        if port > PORT_MAX:
+            raise ValueError(f"port {port} is over {PORT_MAX}")
+        return listen
+
+    @model_validator(mode="after")
+    def _refuse_plaintext(self) -> Config:
+        if not (self.allow_plaintext or _is_loopback(self.listen.rpartition(":")[0])):
+            raise ValueError(
+                f"listen is {self.listen}, which other machines reach, and there is no TLS: "
+                "hashes would cross the network in clear. Listen on 127.0.0.1, put a proxy "
+                "with TLS in front, or set allow_plaintext"
+            )
+        return self
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Take only what `load` hands over: it merges the sources itself, to know each origin."""
+        del settings_cls, env_settings, dotenv_settings, file_secret_settings
+        return (init_settings,)
+
+
+class Loaded(NamedTuple):
+    """A configuration and where each value came from, by name."""
+
+    config: Config
+    origins: dict[str, str]
+
+
+def load(flags: Mapping[str, Any], file: Path | None = None) -> Loaded:
+    """Merge all sources into one configuration.
+
+    Args:
+        flags: values given on the command line, by name; None where not given.
+        file: a TOML file; without it, what IMAGEWARD_SERVER_CONFIG names, if anything.
+
+    Raises:
+        InvalidConfig: a value or a name cannot be used, or the file cannot be read.
+    """
+    values: dict[str, Any] = {}
+    origins = dict.fromkeys(Config.model_fields, "default")
+    file = file or (Path(os.environ[ENV_FILE]) if os.environ.get(ENV_FILE) else None)
+    for origin, found in (
+        (str(file), _read_file(file)),
+        ("environment", _read_environment()),
+        ("flag", {name: value for name, value in flags.items() if value is not None}),
+    ):
+        values.update(found)
+        origins.update(dict.fromkeys(found, origin))
+    try:
+        return Loaded(Config(**values), origins)
+    except ValidationError as error:
+        raise InvalidConfig(_explain(error, origins)) from error
+
+
+def _read_file(file: Path | None) -> dict[str, Any]:
+    if file is None:
+        return {}
+    try:
+        found = tomllib.loads(file.read_text())
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise InvalidConfig(f"the configuration file {file} cannot be read: {error}") from error
+    # pydantic-settings would take a name such as `_env_file` as an order to itself.
+    if unknown := sorted(found.keys() - Config.model_fields.keys()):
+        raise InvalidConfig(f"{file} sets {unknown[0]}, which is not a setting")
+    return found
+
+
+def _read_environment() -> dict[str, Any]:
+    unknown = [
+        name
+        for name in os.environ
+        if name.upper().startswith(ENV_PREFIX)
+        and name != ENV_FILE
+        and name[len(ENV_PREFIX) :].lower() not in Config.model_fields
+    ]
+    if unknown:
+        raise InvalidConfig(f"the environment sets {unknown[0]}, which is not a setting")
+    try:
+        return EnvSettingsSource(Config)()
+    except SettingsError as error:
+        raise InvalidConfig(f"the environment cannot be read: {error}; lists are JSON") from error
+
+
+def _explain(error: ValidationError, origins: Mapping[str, str]) -> str:
+    lines = []
+    for problem in error.errors(include_url=False):
+        name = ".".join(str(part) for part in problem["loc"])
+        setting = name.partition(".")[0]
+        origin = f" (from {origins[setting]})" if setting in origins else ""
+        lines.append(f"{name}{origin}: {problem['msg']}" if name else problem["msg"])
+    return "; ".join(lines)
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return host == "localhost"

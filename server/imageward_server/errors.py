@@ -1,0 +1,93 @@
+"""The server's own exceptions, below the root that the index defines.
+
+ImagewardError (imageward_index.errors)
+├── InvalidRequest          a field is missing, malformed or out of range
+│   ├── UnknownSurface
+│   └── InvalidPageToken
+├── EntryNotFound
+├── BankExists
+├── RequestIdReused         with other contents than the first time
+├── TooManyBanks
+├── TooManyStreams
+├── UnknownMethod
+├── DeadlineExceeded        nobody waits for the answer any more
+├── Unavailable             the same call may succeed later
+│   ├── Loading
+│   ├── Draining
+│   └── StoreUnavailable
+├── RevisionNotReached      within the deadline
+├── StoreIncompatible       written by another version of the format
+└── DataCorrupt             damaged at rest; an operator must look
+"""
+
+from __future__ import annotations
+
+from imageward_index.errors import ImagewardError, InvalidInput
+
+
+class InvalidRequest(InvalidInput):
+    """A field of the request is missing, malformed or out of range."""
+
+
+class UnknownSurface(InvalidRequest):
+    """The surface is not one that the server was configured with."""
+
+
+class InvalidPageToken(InvalidRequest):
+    """The page token is not one of this listing."""
+
+
+class EntryNotFound(ImagewardError):
+    """No entry has the id."""
+
+
+class BankExists(ImagewardError):
+    """A bank of the name exists."""
+
+
+class RequestIdReused(ImagewardError):
+    """The request id was used before, with other contents."""
+
+
+class TooManyBanks(ImagewardError):
+    """There are as many banks as entry ids can tell apart."""
+
+
+class TooManyStreams(ImagewardError):
+    """As many streams are open as there are threads for."""
+
+
+class UnknownMethod(ImagewardError):
+    """The service or method does not exist here."""
+
+
+class DeadlineExceeded(ImagewardError):
+    """The deadline passed before the answer was ready."""
+
+
+class Unavailable(ImagewardError):
+    """The server cannot answer now; the same call may succeed later."""
+
+
+class Loading(Unavailable):
+    """The replica is reading the store."""
+
+
+class Draining(Unavailable):
+    """The server finishes what runs and takes nothing new."""
+
+
+class StoreUnavailable(Unavailable):
+    """The store does not answer."""
+
+
+class RevisionNotReached(ImagewardError):
+    """The replica did not reach the revision within the deadline."""
+
+
+class StoreIncompatible(ImagewardError):
+    """The store was written by another version of the format."""
+
+
+class DataCorrupt(ImagewardError):
+    """Data at rest is damaged."""

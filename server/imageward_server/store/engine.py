@@ -1,0 +1,119 @@
+"""How the store connects. The one file that knows which database it is.
+
+SQLite runs in WAL mode with `synchronous=FULL`: an acknowledged change survives a
+power cut. A writing transaction begins IMMEDIATE, because one that begins as a
+reader and turns writer fails when another wrote in between.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy import event
+
+from imageward_server.errors import DataCorrupt, StoreUnavailable
+
+FILE_NAME = "imageward.sqlite3"
+# How long a writer waits for another process's transaction.
+BUSY_TIMEOUT_MS = 5000
+# The lower byte of SQLite's error codes is the kind; the upper ones say more of it.
+_KIND_MASK = 0xFF
+
+
+def sqlite_url(data_dir: Path) -> str:
+    """Name the embedded store of a data folder."""
+    return f"sqlite:///{data_dir / FILE_NAME}"
+
+
+def check_file(data_dir: Path) -> None:
+    """Refuse an embedded store that was emptied: as a new one it would allow everything.
+
+    Raises:
+        DataCorrupt: the file is there and has no bytes.
+    """
+    file = data_dir / FILE_NAME
+    if file.exists() and not file.stat().st_size:
+        raise DataCorrupt(
+            "the store's file has no bytes; restore the last backup, "
+            "or remove the file if the server is new"
+        )
+
+
+def without_password(url: str) -> str:
+    """Write a database's URL as it may be shown."""
+    return sa.make_url(url).render_as_string(hide_password=True) if url else url
+
+
+def open_engine(url: str) -> sa.Engine:
+    """Open a database by its SQLAlchemy URL; nothing connects yet."""
+    if not url.startswith("sqlite"):
+        return sa.create_engine(url, pool_pre_ping=True)
+    engine = sa.create_engine(url, connect_args={"check_same_thread": False})
+    event.listen(engine, "connect", _configure_sqlite)
+    event.listen(engine, "begin", _begin_sqlite)
+    return engine
+
+
+@contextmanager
+def reading(engine: sa.Engine) -> Iterator[sa.Connection]:
+    """Open a transaction that sees one state of the store and changes nothing."""
+    if engine.dialect.name != "sqlite":  # whose every transaction sees one state
+        engine = engine.execution_options(isolation_level="REPEATABLE READ")
+    with _translated(), engine.connect() as connection, connection.begin():
+        yield connection
+
+
+@contextmanager
+def writing(engine: sa.Engine) -> Iterator[sa.Connection]:
+    """Open a transaction that changes the store: durable when this returns, or undone."""
+    writer = engine.execution_options(imageward_writes=True)
+    with _translated(), writer.connect() as connection, connection.begin():
+        yield connection
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    try:
+        yield
+    except sa.exc.TimeoutError as error:
+        raise StoreUnavailable("every connection to the store is busy; try again") from error
+    except sa.exc.DatabaseError as error:
+        if _says_corrupt(error.orig):
+            raise DataCorrupt(
+                "the store's file is damaged; stop the server and restore the last backup"
+            ) from error
+        if isinstance(error, sa.exc.OperationalError | sa.exc.InterfaceError):
+            raise StoreUnavailable("the store does not answer; try again") from error
+        raise
+
+
+def _says_corrupt(error: BaseException | None) -> bool:
+    # Errors of Python's own module, such as a value that cannot be bound, have no code.
+    kind = getattr(error, "sqlite_errorcode", 0) & _KIND_MASK
+    return kind in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+
+
+def _configure_sqlite(connection: sqlite3.Connection, _record: Any) -> None:  # noqa: ANN401 - SQLAlchemy's hook
+    # Python's own transaction handling would begin too late and always DEFERRED.
+    connection.isolation_level = None
+    cursor = connection.cursor()
+    for pragma in (
+        f"busy_timeout={BUSY_TIMEOUT_MS}",
+        "journal_mode=WAL",
+        "synchronous=FULL",
+        "foreign_keys=ON",
+        # What is deleted is overwritten, not left in free pages.
+        "secure_delete=ON",
+    ):
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()
+
+
+def _begin_sqlite(connection: sa.Connection) -> None:
+    writes = connection.get_execution_options().get("imageward_writes", False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")

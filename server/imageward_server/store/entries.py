@@ -1,0 +1,182 @@
+"""Entries in the store: functions over a connection, which is one transaction."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from itertools import groupby
+from typing import Any
+
+import sqlalchemy as sa
+
+from imageward_index.entry_id import SERIAL_BITS, bank_number_of, make_entry_id
+from imageward_index.pdq import PdqHash
+from imageward_server.errors import EntryNotFound, RequestIdReused
+from imageward_server.store import banks
+from imageward_server.store.head import Head
+from imageward_server.store.records import Addition, EntryRecord, NewEntry
+from imageward_server.store.schema import EntrySource, EntryState, request
+from imageward_server.store.schema import entry as table
+
+
+def add(head: Head, bank_name: str, request_id: str, new_entries: Sequence[NewEntry]) -> Addition:
+    """Bank entries under ids in a row, or answer as the first time for a known request.
+
+    Raises:
+        BankNotFound: there is no bank of this name.
+        RequestIdReused: the request id came with other contents before.
+    """
+    bank_number = banks.get(head.connection, bank_name).bank.number
+    digest = _digest(bank_name, new_entries)
+    earlier = _replay(head.connection, request_id, digest, len(new_entries))
+    if earlier is not None:
+        return earlier
+    first_id = None
+    if new_entries:
+        first_id = make_entry_id(bank_number, head.next_serials(len(new_entries)))
+        head.record_entries(bank_number, first_id, len(new_entries))
+        _insert(head, first_id, new_entries)
+        banks.count_entries(head, bank_number, active=len(new_entries), withdrawn=0)
+    head.connection.execute(
+        request.insert().values(
+            id=request_id,
+            digest=digest,
+            first_entry_id=first_id,
+            revision=head.revision,
+            created_us=head.now_us,
+        )
+    )
+    return Addition(_ids_from(first_id, len(new_entries)), head.revision, replayed=False)
+
+
+def set_state(head: Head, entry_ids: Sequence[int], state: EntryState) -> int:
+    """Withdraw or restore entries, all of them or none; return how many changed.
+
+    Raises:
+        EntryNotFound: an id is of no entry.
+    """
+    records = fetch(head.connection, entry_ids)
+    changing = sorted(record.id for record in records if record.state != state)
+    for first_id, count in _runs(changing):
+        bank_number = bank_number_of(first_id)
+        revision = head.record_entries(bank_number, first_id, count)
+        head.connection.execute(
+            table.update()
+            .where(table.c.id.between(first_id, first_id + count - 1))
+            .values(state=state, updated_us=head.now_us, revision=revision)
+        )
+        gain = count if state == EntryState.ACTIVE else -count
+        banks.count_entries(head, bank_number, active=gain, withdrawn=-gain)
+    return len(changing)
+
+
+def fetch(connection: sa.Connection, entry_ids: Sequence[int]) -> list[EntryRecord]:
+    """Return entries by their ids, each once, ordered by id.
+
+    Raises:
+        EntryNotFound: an id is of no entry.
+    """
+    wanted = set(entry_ids)
+    query = sa.select(table).where(table.c.id.in_(wanted)).order_by(table.c.id)
+    records = [_as_record(row) for row in connection.execute(query)]
+    if len(records) != len(wanted):
+        raise EntryNotFound(
+            f"{len(wanted) - len(records)} of {len(wanted)} entry ids are not known here; "
+            "list the entries there are",
+            unknown=len(wanted) - len(records),
+        )
+    return records
+
+
+def page(
+    connection: sa.Connection,
+    *,
+    bank_number: int | None,
+    state: EntryState | None,
+    after_id: int,
+    limit: int,
+) -> list[EntryRecord]:
+    """Return up to `limit` entries with ids above `after_id`, ordered by id."""
+    query = sa.select(table).where(table.c.id > after_id).order_by(table.c.id).limit(limit)
+    if bank_number is not None:
+        first = bank_number << SERIAL_BITS
+        query = query.where(table.c.id >= first, table.c.id < first + (1 << SERIAL_BITS))
+    if state is not None:
+        query = query.where(table.c.state == state)
+    return [_as_record(row) for row in connection.execute(query)]
+
+
+def forget_requests(connection: sa.Connection, before_us: int) -> None:
+    """Drop request ids that are too old to be sent again."""
+    connection.execute(request.delete().where(request.c.created_us < before_us))
+
+
+def _digest(bank_name: str, new_entries: Sequence[NewEntry]) -> bytes:
+    """Condense a request to what must be equal when its id comes again."""
+    contents = repr(
+        (
+            bank_name,
+            [
+                (new.hash.code, new.hash.quality, int(new.source), new.reference)
+                for new in new_entries
+            ],
+        )
+    )
+    return hashlib.sha256(contents.encode()).digest()
+
+
+def _replay(
+    connection: sa.Connection, request_id: str, digest: bytes, count: int
+) -> Addition | None:
+    row = connection.execute(sa.select(request).where(request.c.id == request_id)).first()
+    if row is None:
+        return None
+    if row.digest != digest:
+        raise RequestIdReused(
+            "this request id came with other contents before; use a new id for new contents"
+        )
+    return Addition(_ids_from(row.first_entry_id, count), row.revision, replayed=True)
+
+
+def _insert(head: Head, first_id: int, new_entries: Sequence[NewEntry]) -> None:
+    head.connection.execute(
+        table.insert(),
+        [
+            {
+                "id": first_id + offset,
+                "state": EntryState.ACTIVE,
+                "source": new.source,
+                "pdq": new.hash.code,
+                "quality": new.hash.quality,
+                "reference": new.reference,
+                "created_us": head.now_us,
+                "updated_us": head.now_us,
+                "revision": head.revision,
+            }
+            for offset, new in enumerate(new_entries)
+        ],
+    )
+
+
+def _ids_from(first_id: int | None, count: int) -> tuple[int, ...]:
+    return () if first_id is None else tuple(range(first_id, first_id + count))
+
+
+def _runs(sorted_ids: Sequence[int]) -> Iterator[tuple[int, int]]:
+    """Split ids into runs without a gap: the first id and the length of each."""
+    for _, numbered in groupby(enumerate(sorted_ids), key=lambda pair: pair[1] - pair[0]):
+        run = [entry_id for _, entry_id in numbered]
+        yield run[0], len(run)
+
+
+def _as_record(row: Any) -> EntryRecord:  # noqa: ANN401 - a row's columns are not typed
+    return EntryRecord(
+        id=row.id,
+        state=EntryState(row.state),
+        source=EntrySource(row.source),
+        hash=PdqHash(row.pdq, row.quality),
+        reference=row.reference,
+        created_us=row.created_us,
+        updated_us=row.updated_us,
+        revision=row.revision,
+    )

@@ -1,0 +1,160 @@
+"""The face of the store: one method a change or a question, each one transaction."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from imageward_index.policy import Bank, Policy
+from imageward_server.store import banks, entries, feed
+from imageward_server.store.engine import open_engine, reading, writing
+from imageward_server.store.head import Head, current_revision
+from imageward_server.store.migrate import upgrade
+from imageward_server.store.records import Addition, BankRecord, EntryRecord, FeedPage, NewEntry
+from imageward_server.store.schema import EntryState
+
+# A caller that retries does so within minutes; a week outlives any queue.
+REQUEST_MEMORY_S = 7 * 24 * 3600
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """The whole store at one revision, for an index to begin with.
+
+    Attributes:
+        revision: the last change in it.
+        banks: all banks.
+        active_count: how many entries `blocks` will yield.
+        blocks: ids, int64 of shape (n,), and hashes, uint8 of shape (n, 32).
+    """
+
+    revision: int
+    banks: tuple[Bank, ...]
+    active_count: int
+    blocks: Iterator[tuple[NDArray[np.int64], NDArray[np.uint8]]]
+
+
+class Store:
+    """Banks, entries and the feed of their changes, in a database.
+
+    Safe under concurrent use. A change is durable when its method returns.
+
+    Args:
+        url: SQLAlchemy's URL of the database.
+        clock: seconds since 1970 UTC.
+    """
+
+    def __init__(self, url: str, clock: Callable[[], float] = time.time) -> None:
+        self._engine = open_engine(url)
+        self._clock = clock
+        # The database orders writers of several processes; this spares those of
+        # one process the waiting by trial and error that SQLite does.
+        self._writer = threading.Lock()
+
+    def open(self) -> None:
+        """Create or upgrade the tables.
+
+        Raises:
+            StoreIncompatible: a newer version wrote this store.
+            DataCorrupt: the file is damaged or not a database.
+        """
+        upgrade(self._engine)
+        with self._changing() as head:
+            _forget_requests(head)
+
+    def close(self) -> None:
+        """Close every connection."""
+        self._engine.dispose()
+
+    def create_bank(self, name: str, policy: Policy) -> BankRecord:
+        """Make an empty bank; see `banks.create`."""
+        with self._changing() as head:
+            return banks.create(head, name, policy)
+
+    def update_bank(self, name: str, change: Callable[[Policy], Policy]) -> BankRecord:
+        """Replace a bank's policy by what `change` makes of it."""
+        with self._changing() as head:
+            return banks.update(head, name, change(banks.get(head.connection, name).bank.policy))
+
+    def get_bank(self, name: str) -> BankRecord:
+        """Return one bank; see `banks.get`."""
+        with reading(self._engine) as connection:
+            return banks.get(connection, name)
+
+    def list_banks(self, after_name: str, limit: int) -> list[BankRecord]:
+        """Return banks by name; see `banks.page`."""
+        with reading(self._engine) as connection:
+            return banks.page(connection, after_name, limit)
+
+    def all_banks(self) -> list[BankRecord]:
+        """Return every bank by name."""
+        with reading(self._engine) as connection:
+            return banks.every(connection)
+
+    def add_entries(
+        self, bank_name: str, request_id: str, new_entries: Sequence[NewEntry]
+    ) -> Addition:
+        """Bank entries; see `entries.add`."""
+        with self._changing() as head:
+            _forget_requests(head)
+            return entries.add(head, bank_name, request_id, new_entries)
+
+    def set_state(self, entry_ids: Sequence[int], state: EntryState) -> tuple[int, int]:
+        """Withdraw or restore entries; return the revision and how many changed."""
+        with self._changing() as head:
+            changed = entries.set_state(head, entry_ids, state)
+            return head.revision, changed
+
+    def get_entry(self, entry_id: int) -> EntryRecord:
+        """Return one entry; see `entries.fetch`."""
+        with reading(self._engine) as connection:
+            return entries.fetch(connection, [entry_id])[0]
+
+    def list_entries(
+        self, *, bank_number: int | None, state: EntryState | None, after_id: int, limit: int
+    ) -> list[EntryRecord]:
+        """Return entries by id; see `entries.page`."""
+        with reading(self._engine) as connection:
+            return entries.page(
+                connection, bank_number=bank_number, state=state, after_id=after_id, limit=limit
+            )
+
+    def revision(self) -> int:
+        """Return the last revision."""
+        with reading(self._engine) as connection:
+            return current_revision(connection)
+
+    def changes_after(self, revision: int) -> FeedPage | None:
+        """Return the next page of the feed; see `feed.page_after`."""
+        with reading(self._engine) as connection:
+            return feed.page_after(connection, revision)
+
+    @contextmanager
+    def snapshot(self) -> Iterator[Snapshot]:
+        """Open the whole store at one revision, valid until the context ends."""
+        with reading(self._engine) as connection:
+            yield Snapshot(
+                revision=current_revision(connection),
+                banks=feed.all_banks(connection),
+                active_count=feed.active_count(connection),
+                blocks=feed.active_blocks(connection),
+            )
+
+    @contextmanager
+    def _changing(self) -> Iterator[Head]:
+        with self._writer, writing(self._engine) as connection:
+            yield Head.take(connection, self._now_us())
+
+    def _now_us(self) -> int:
+        return int(self._clock() * 1_000_000)
+
+
+def _forget_requests(head: Head) -> None:
+    # At every addition, not only when a store is opened: a server runs for months.
+    entries.forget_requests(head.connection, head.now_us - REQUEST_MEMORY_S * 1_000_000)

@@ -1,0 +1,370 @@
+"""The replica: what the store says, in memory, as it changes."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+from hypothesis import Phase, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initialize, multiple, rule
+
+from imageward_index.pdq import PdqHash
+from imageward_index.policy import Action, Policy
+from imageward_server.errors import RevisionNotReached, StoreUnavailable
+from imageward_server.replica import Replica
+from imageward_server.store import EntrySource, EntryState, NewEntry, Store, feed
+from imageward_server.store.engine import sqlite_url, writing
+
+if TYPE_CHECKING:
+    from conftest import MakeEntries
+
+# Longer than any test, for replicas that are told when to look.
+NEVER_S = 3600.0
+POLL_S = 0.01
+PATIENCE_S = 20.0
+
+
+@pytest.fixture
+def start_replica() -> Iterator[Callable[[Store, float], Replica]]:
+    """Return a way to load a replica of a store."""
+    started: list[Replica] = []
+
+    def start(store: Store, poll_s: float) -> Replica:
+        replica = Replica(store, poll_s)
+        started.append(replica)
+        replica.load(lambda _read, _in_all: None)
+        return replica
+
+    yield start
+    for replica in started:
+        replica.stop()
+
+
+def insist_on_equality(replica: Replica, store: Store) -> None:
+    """Insist that the replica holds exactly the store's active entries and banks."""
+    records = store.list_entries(
+        bank_number=None, state=EntryState.ACTIVE, after_id=0, limit=100_000
+    )
+    assert replica.revision == store.revision()
+    assert len(replica.index) == len(records)
+    codes = np.frombuffer(b"".join(record.hash.code for record in records), dtype=np.uint8)
+    found = replica.index.search(codes.reshape(-1, 32), 0)
+    pairs = zip(found.queries.tolist(), found.ids.tolist(), strict=True)
+    assert {(row, record.id) for row, record in enumerate(records)} <= set(pairs)
+    assert {bank.name: bank for bank in replica.banks} == {
+        record.bank.name: record.bank for record in store.all_banks()
+    }
+
+
+def fill(store: Store, make_entries: MakeEntries) -> tuple[int, ...]:
+    """Make a bank of ten entries, three of them withdrawn."""
+    store.create_bank("known", Policy())
+    ids = store.add_entries("known", "request 1", make_entries(10)).entry_ids
+    store.set_state(ids[:3], EntryState.WITHDRAWN)
+    return ids
+
+
+def test_a_replica_begins_with_the_whole_store(
+    store: Store,
+    make_entries: MakeEntries,
+    start_replica: Callable[[Store, float], Replica],
+) -> None:
+    """After loading, index, banks and revision are the store's."""
+    fill(store, make_entries)
+    insist_on_equality(start_replica(store, NEVER_S), store)
+
+
+def test_loading_tells_how_far_it_is(
+    store: Store, make_entries: MakeEntries, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Progress begins at 0, ends at the number of active entries, and never falls."""
+    monkeypatch.setattr(feed, "ROWS_PER_BLOCK", 3)
+    fill(store, make_entries)
+    replica, reports = Replica(store, NEVER_S), list[tuple[int, int]]()
+    replica.load(lambda read, in_all: reports.append((read, in_all)))
+    replica.stop()
+    assert reports == [(0, 7), (3, 7), (6, 7), (7, 7)]
+
+
+def test_catching_up_applies_every_change(
+    store: Store,
+    make_entries: MakeEntries,
+    start_replica: Callable[[Store, float], Replica],
+) -> None:
+    """Additions, withdrawals, restorations and policies are seen once it caught up."""
+    replica = start_replica(store, NEVER_S)
+    ids = fill(store, make_entries)
+    store.set_state(ids[:1], EntryState.ACTIVE)
+    store.update_bank("known", lambda _: Policy(Action.LOG, 3))
+    assert (len(replica.index), len(replica.banks), replica.revision) == (0, 0, 0)
+    replica.catch_up()
+    insist_on_equality(replica, store)
+
+
+def test_threads_that_catch_up_together_agree(
+    store: Store,
+    make_entries: MakeEntries,
+    start_replica: Callable[[Store, float], Replica],
+) -> None:
+    """Eight writers that each catch up after their change leave replica and store equal."""
+    store.create_bank("known", Policy())
+    replica, start = start_replica(store, POLL_S), threading.Barrier(8)
+
+    def write(number: int) -> None:
+        start.wait(PATIENCE_S)
+        for batch in range(5):
+            new = make_entries(3, seed=10 * number + batch)
+            addition = store.add_entries("known", f"{number}/{batch}", new)
+            replica.catch_up()
+            assert replica.revision >= addition.revision
+            assert replica.index.contains(addition.entry_ids).all()
+            store.set_state(addition.entry_ids[:1], EntryState.WITHDRAWN)
+            replica.catch_up()
+            assert replica.index.contains(addition.entry_ids).tolist() == [False, True, True]
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(write, range(8)))
+    insist_on_equality(replica, store)
+
+
+def test_a_revision_is_told_after_its_changes_are_in(
+    store: Store,
+    make_entries: MakeEntries,
+    start_replica: Callable[[Store, float], Replica],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """While the index and the banks change, the revision is still the one before."""
+    replica, seen = start_replica(store, NEVER_S), list[tuple[str, int]]()
+
+    def note(name: str) -> None:
+        change = getattr(replica.index, name)
+
+        def noting(*arguments: object) -> object:
+            seen.append((name, replica.revision))
+            return change(*arguments)
+
+        monkeypatch.setattr(replica.index, name, noting)
+
+    note("add")
+    note("withdraw")
+    ids = fill(store, make_entries)
+    replica.catch_up()
+    store.set_state(ids, EntryState.WITHDRAWN)
+    replica.catch_up()
+    assert seen == [("add", 0), ("withdraw", 0), ("add", 3), ("withdraw", 3)]
+    assert replica.revision == 4
+
+
+def test_changes_of_another_process_appear(
+    store: Store,
+    url: str,
+    make_entries: MakeEntries,
+    start_replica: Callable[[Store, float], Replica],
+) -> None:
+    """A replica that follows sees what a second process banks and withdraws."""
+    ids = fill(store, make_entries)
+    replica = start_replica(store, POLL_S)
+    script = (
+        "import sys\n"
+        "from imageward_index.pdq import PdqHash\n"
+        "from imageward_server.store import EntrySource, EntryState, NewEntry, Store\n"
+        "store = Store(sys.argv[1])\n"
+        "store.open()\n"
+        "new = [NewEntry(PdqHash(bytes([7] * 32), 80), EntrySource.HASH)]\n"
+        "print(store.add_entries('known', 'elsewhere', new).entry_ids[0])\n"
+        "print(store.set_state([int(sys.argv[2])], EntryState.WITHDRAWN)[0])\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script, url, str(ids[9])], capture_output=True, text=True, check=True
+    )
+    added_id, revision = map(int, done.stdout.split())
+    replica.wait_for(revision, PATIENCE_S)
+    assert replica.index.contains([added_id, ids[9]]).tolist() == [True, False]
+    insist_on_equality(replica, store)
+
+
+def test_waiting_for_a_revision_that_is_there_returns(
+    store: Store,
+    make_entries: MakeEntries,
+    start_replica: Callable[[Store, float], Replica],
+) -> None:
+    """A revision that was reached needs no time, not even some."""
+    fill(store, make_entries)
+    replica = start_replica(store, NEVER_S)
+    replica.wait_for(store.revision(), 0.0)
+    replica.wait_for(0, -1.0)
+
+
+@pytest.mark.parametrize("timeout_s", [-1.0, 0.0, 0.01])
+def test_a_revision_that_does_not_come_is_said(
+    store: Store, start_replica: Callable[[Store, float], Replica], timeout_s: float
+) -> None:
+    """When the time is over, the caller learns which revision is the last."""
+    replica = start_replica(store, NEVER_S)
+    with pytest.raises(RevisionNotReached) as refusal:
+        replica.wait_for(4, timeout_s)
+    assert refusal.value.metadata == {"revision": "0", "minimum_revision": "4"}
+
+
+def test_a_store_that_fails_for_a_while_is_followed_again(
+    store: Store,
+    url: str,
+    make_entries: MakeEntries,
+    start_replica: Callable[[Store, float], Replica],
+) -> None:
+    """While the feed cannot be read, checks go on from memory; later the changes arrive."""
+    ids = fill(store, make_entries)
+    flaky = FlakyStore(url)
+    replica = start_replica(flaky, POLL_S)
+    with writing(store._engine) as connection:
+        connection.exec_driver_sql("ALTER TABLE head RENAME TO head_away")
+    flaky.broken.set()
+    assert flaky.failed_twice.wait(PATIENCE_S)
+    assert len(replica.index) == 7
+    with writing(store._engine) as connection:
+        connection.exec_driver_sql("ALTER TABLE head_away RENAME TO head")
+    revision, _ = store.set_state(ids, EntryState.ACTIVE)
+    replica.wait_for(revision, PATIENCE_S)
+    insist_on_equality(replica, store)
+    flaky.close()
+
+
+class FlakyStore(Store):
+    """Counts its failures, and makes the first of them one that nobody foresaw."""
+
+    def __init__(self, url: str) -> None:
+        super().__init__(url)
+        self.broken, self.failed_twice = threading.Event(), threading.Event()
+        self._failures = 0
+
+    def revision(self) -> int:
+        """Read the revision, or fail."""
+        if not self.broken.is_set():
+            return super().revision()
+        self._failures += 1
+        if self._failures == 1:
+            raise ZeroDivisionError
+        with pytest.raises(StoreUnavailable) as failure:
+            super().revision()
+        self.broken.clear()
+        self.failed_twice.set()
+        raise failure.value
+
+
+def test_a_stopped_replica_does_not_follow(
+    store: Store,
+    make_entries: MakeEntries,
+    start_replica: Callable[[Store, float], Replica],
+) -> None:
+    """Stopping ends the thread, twice as well as once, and before loading too."""
+    replica = start_replica(store, POLL_S)
+    replica.stop()
+    replica.stop()
+    fill(store, make_entries)
+    assert (replica.revision, replica._follower.is_alive()) == (0, False)
+    Replica(store, POLL_S).stop()
+
+
+class ReplicaMachine(RuleBasedStateMachine):
+    """A store under any sequence of changes, and two replicas that follow it."""
+
+    banks = Bundle("banks")
+    ids = Bundle("ids")
+
+    @initialize(target=ids)
+    def begin(self) -> object:
+        """Make a store of a few entries in a folder of its own; few changes fill a page."""
+        self.patch = pytest.MonkeyPatch()
+        self.patch.setattr(feed, "CHANGES_PER_PAGE", 3)
+        self.folder = tempfile.TemporaryDirectory()
+        self.store = Store(sqlite_url(Path(self.folder.name)))
+        self.store.open()
+        self.often, self.seldom = Replica(self.store, NEVER_S), Replica(self.store, NEVER_S)
+        for replica in (self.often, self.seldom):
+            replica.load(lambda _read, _in_all: None)
+        self.requests = 0
+        self.store.create_bank("first", Policy())
+        return self.add("first", [0, 0, 1, 2])
+
+    def teardown(self) -> None:
+        """Insist on equality at the end, and on a new replica's."""
+        if not hasattr(self, "folder"):
+            return
+        with self.folder, closing(self.store):
+            try:
+                late = Replica(self.store, NEVER_S)
+                late.load(lambda _read, _in_all: None)
+                late.stop()
+                for replica in (self.often, self.seldom, late):
+                    replica.catch_up()
+                    insist_on_equality(replica, self.store)
+            finally:
+                self.often.stop()
+                self.seldom.stop()
+                self.patch.undo()
+
+    @rule(target=banks, radius_bits=st.integers(0, 63))
+    def create_bank(self, radius_bits: int) -> str:
+        """Make a bank."""
+        name = f"bank-{len(self.store.all_banks())}"
+        self.store.create_bank(name, Policy(radius_bits=radius_bits))
+        return name
+
+    @rule(bank=banks, action=st.sampled_from(Action), enabled=st.booleans())
+    def update_bank(self, bank: str, action: Action, *, enabled: bool) -> None:
+        """Give a bank another policy."""
+        self.store.update_bank(bank, lambda _: Policy(action, enabled=enabled))
+
+    @rule(target=ids, bank=st.just("first") | banks, codes=st.lists(st.integers(0, 3), max_size=4))
+    def bank_entries(self, bank: str, codes: list[int]) -> object:
+        """Bank entries, many of them of the same few hashes."""
+        return self.add(bank, codes)
+
+    def add(self, bank: str, codes: list[int]) -> object:
+        """Bank entries under the next request id."""
+        self.requests += 1
+        new = [NewEntry(PdqHash(bytes([code] * 32), None), EntrySource.HASH) for code in codes]
+        return multiple(*self.store.add_entries(bank, f"{self.requests}", new).entry_ids)
+
+    @rule(ids=st.lists(ids, min_size=1, max_size=5))
+    def withdraw(self, ids: list[int]) -> None:
+        """Withdraw entries."""
+        self.store.set_state(ids, EntryState.WITHDRAWN)
+
+    @rule(ids=st.lists(ids, max_size=5))
+    def restore(self, ids: list[int]) -> None:
+        """Restore entries, or change nothing."""
+        self.store.set_state(ids, EntryState.ACTIVE)
+
+    @rule(target=ids, entry_id=consumes(ids))
+    def flip_twice(self, entry_id: int) -> int:
+        """Withdraw an entry and restore it before anybody looks."""
+        self.store.set_state([entry_id], EntryState.WITHDRAWN)
+        self.store.set_state([entry_id], EntryState.ACTIVE)
+        return entry_id
+
+    @rule()
+    def catch_up(self) -> None:
+        """Let one of the replicas look."""
+        self.often.catch_up()
+        insist_on_equality(self.often, self.store)
+
+
+TestReplicaMachine = ReplicaMachine.TestCase
+# Every step waits for the disk: a failure is shown as it was found, not made smaller for minutes.
+TestReplicaMachine.settings = settings(
+    max_examples=25,
+    stateful_step_count=20,
+    deadline=None,
+    phases=[Phase.explicit, Phase.reuse, Phase.generate],
+)
