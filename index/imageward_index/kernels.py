@@ -23,7 +23,6 @@ staged in blocks, and every stage prefetches what the next will read.
 Nothing here allocates, knows files or ids, or checks what it is given.
 """
 
-
 # numba tells machine integers from each other, the annotations call them all int.
 # mypy: disable-error-code="assignment, no-any-return, return-value"
 

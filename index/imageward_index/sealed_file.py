@@ -6,7 +6,7 @@ half-written. It knows nothing of codes, ids or searches.
 Layout, little-endian, every part starting on a page of 4,096 bytes:
 
     block   magic "IWSEALED", format version u32, JSON bytes u32, CRC-32 u32 of
-            the block with this field zero, JSON, zeros up to 16,384 bytes
+            the block with this field zero, JSON, zeros up to 4,096 bytes
     arrays  in the order of the JSON's `arrays`, each padded with zeros
 
 The JSON's `header` is the owner's. Its `arrays` state name, dtype, length and
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 MAGIC = b"IWSEALED"
 FORMAT_VERSION = 1
 PAGE_BYTES = 4096
-BLOCK_BYTES = 4 * PAGE_BYTES
+BLOCK_BYTES = PAGE_BYTES
 """What comes before the first array; its JSON must fit."""
 
 PARTIAL_SUFFIX = ".partial"
