@@ -21,6 +21,8 @@ from imageward_index.matches import Matches
 
 # Withdrawn rows are dropped once there are this many and they are half of all.
 DEAD_ROWS_MIN = 4096
+# Above this many ids a sort, which leaves the GIL to others, is as quick as asking for each.
+IDS_BY_NAME_MAX = 4096
 _CAPACITY_MIN = 1024
 
 
@@ -49,6 +51,9 @@ class Tail:
     def contains(self, ids: NDArray[np.int64]) -> NDArray[np.bool_]:
         """Say for each id, shape (n,), whether searches can find it."""
         with self._lock.read():
+            if len(ids) > IDS_BY_NAME_MAX:
+                rows = slice(self._flat.ntotal)
+                return np.isin(ids, self._ids[rows][self._alive[rows]])
             rows_of = self._rows_of
             return np.fromiter((i in rows_of for i in ids.tolist()), np.bool_, count=len(ids))
 

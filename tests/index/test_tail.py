@@ -124,6 +124,18 @@ def test_the_codes_of_an_id_are_told_apart_by_their_ordinals() -> None:
     assert (len(tail), search(tail, ZERO, 63).ids.tolist()) == (1, [9])
 
 
+def test_many_ids_are_told_as_few_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whether asked one by one or all at once, the tail knows which ids are live."""
+    tail = Tail(WIDTH_BITS)
+    tail.add(np.arange(0, 40, 2), np.repeat(ZERO, 20, axis=0))
+    tail.withdraw(ids_of(4, 8))
+    asked = np.arange(50)
+    few = tail.contains(asked)
+    monkeypatch.setattr(tail_module, "IDS_BY_NAME_MAX", 0)
+    assert tail.contains(asked).tolist() == few.tolist()
+    assert np.flatnonzero(few).tolist() == [i for i in range(0, 40, 2) if i not in (4, 8)]
+
+
 def test_every_thread_searches_with_one_openmp_thread() -> None:
     """OpenMP counts threads by the thread that calls; each that searches has a pool of one."""
     tail = Tail(WIDTH_BITS)
