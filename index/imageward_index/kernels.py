@@ -455,11 +455,11 @@ def _probe(
 
 
 @kernel
-def _forget(found: Found) -> bool:
+def _forget(found: Found) -> int:
     """Drop the matches of queries that will be scanned, which finds them again.
 
     Returns:
-        Whether there are such queries.
+        How many such queries there are.
     """
     kept = 0
     for i in range(found.size[0]):
@@ -468,10 +468,10 @@ def _forget(found: Found) -> bool:
                 found.matches[kept, column] = found.matches[i, column]
             kept += 1
     found.size[0] = kept
-    for query in range(len(found.states)):  # noqa: SIM110  numba compiles no generators
-        if found.states[query] == SCANNING:
-            return True
-    return False
+    scanned = 0
+    for query in range(len(found.states)):
+        scanned += found.states[query] == SCANNING
+    return scanned
 
 
 @kernel
@@ -564,7 +564,7 @@ def search(
     work_max: int,
     first_only: bool,  # noqa: FBT001  by position, as all
     room: int,
-) -> tuple[NDArray[np.int64], int]:
+) -> tuple[NDArray[np.int64], int, int]:
     """Find every live code within the radii.
 
     The arguments are `Tables` and `Asked`, spread out: numba takes arrays in a
@@ -572,7 +572,8 @@ def search(
 
     Returns:
         int64 (room, 3) of query, row and distance, in no order, each match once;
-        and how many there are. More than `room` means: come again with so much.
+        how many there are, where more than `room` means: come again with so much;
+        and how many queries were scanned.
     """
     tables = Tables(codes, offsets, sketches, rows, row_bytes, slice_bits, length)
     asked = Asked(queries, radii, probe_radii, flips, volumes, alive, work_max, first_only)
@@ -584,6 +585,9 @@ def search(
         np.empty(queries.shape[1], np.uint64),
     )
     _probe(tables, asked, _new_block(), _new_block(), _new_hits(), _new_hits(), found)
-    if found.size[0] <= room and _forget(found):
-        _scan(tables, asked, found)
-    return found.matches, found.size[0]
+    scanned = 0
+    if found.size[0] <= room:
+        scanned = _forget(found)
+        if scanned:
+            _scan(tables, asked, found)
+    return found.matches, found.size[0], scanned

@@ -43,6 +43,8 @@ ROOM_FIRST = 256
 
 _NONE_DEAD = np.empty(0, np.uint8)
 
+_NOTHING = np.empty(0, np.int64)
+
 
 @dataclass(frozen=True, slots=True)
 class SegmentMatches:
@@ -53,12 +55,15 @@ class SegmentMatches:
         ids: int64 (matches,).
         ordinals: int64 (matches,), the code's place among its id's codes.
         distances: int64 (matches,), bits.
+        scanned: how many queries read every code, by plan or because their
+            buckets were crowded; where it is not rare, searches are slow.
     """
 
     query_rows: NDArray[np.int64]
     ids: NDArray[np.int64]
     ordinals: NDArray[np.int64]
     distances: NDArray[np.int64]
+    scanned: int = 0
 
     def __len__(self) -> int:
         """Return how many matches there are."""
@@ -139,10 +144,10 @@ class Segment:
             ValueError: an argument has the wrong shape or a radius is out of range.
         """
         asked = self._asked(queries, radii, alive, first_only=first_only)
-        matches, size = self._run(asked, ROOM_FIRST)
+        matches, size, scanned = self._run(asked, ROOM_FIRST)
         while size > len(matches):
-            matches, size = self._run(asked, size)
-        return self._named(matches[:size]) if size else _NO_MATCHES
+            matches, size, scanned = self._run(asked, size)
+        return self._named(matches[:size], scanned)
 
     def all_alive(self) -> NDArray[np.uint8]:
         """Return the bits of a segment whose rows are all alive, to be changed by `bury`."""
@@ -238,7 +243,7 @@ class Segment:
             first_only=first_only,
         )
 
-    def _run(self, asked: Asked, room: int) -> tuple[NDArray[np.int64], int]:
+    def _run(self, asked: Asked, room: int) -> tuple[NDArray[np.int64], int, int]:
         """Call the kernel with named tuples spread out."""
         arguments: tuple[Any, ...] = (*self._tables, *asked, room)
         return search(*arguments)
@@ -262,15 +267,19 @@ class Segment:
         if alive is not None and len(alive) != -(-self._length // 8):
             raise ValueError(f"{len(alive)} bytes do not tell which of {self._length} rows live.")
 
-    def _named(self, matches: NDArray[np.int64]) -> SegmentMatches:
+    def _named(self, matches: NDArray[np.int64], scanned: int) -> SegmentMatches:
         """Put ids for rows, and sort."""
+        if not len(matches):
+            return SegmentMatches(_NOTHING, _NOTHING, _NOTHING, _NOTHING, scanned)
         query_rows, rows, distances = matches.T
         places = self._place_of(rows)
         ids = self._column.ids_at(places)
         # Rows are in the order of ids, and of ordinals within an id.
         order = np.lexsort((rows, distances, query_rows))
         ordinals = rows - self._first_row(places)
-        return SegmentMatches(query_rows[order], ids[order], ordinals[order], distances[order])
+        return SegmentMatches(
+            query_rows[order], ids[order], ordinals[order], distances[order], scanned
+        )
 
     def _place_of(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return the place in the id column of each row."""
@@ -287,9 +296,6 @@ class Segment:
         beyond = places == len(firsts)
         inside = firsts[np.where(beyond, 0, places)].astype(np.int64)
         return np.where(beyond, self._length, inside)
-
-
-_NO_MATCHES = SegmentMatches(*(np.empty(0, np.int64) for _ in range(4)))
 
 
 def warm_up() -> None:

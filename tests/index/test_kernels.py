@@ -218,7 +218,7 @@ def test_clustered_hashes_agree_with_faiss(shared: Path, tmp_path: Path, radius:
 
 
 def test_crowded_buckets_fall_back_to_one_scan(tmp_path: Path) -> None:
-    """A query whose buckets hold nearly every code is scanned, and still exact."""
+    """A query whose buckets hold nearly every code is scanned, and still exact; others are not."""
     rng = np.random.default_rng(SEED)
     codes = uniform(20_000, 256, rng)
     codes[:, :28] = codes[0, :28]
@@ -228,7 +228,33 @@ def test_crowded_buckets_fall_back_to_one_scan(tmp_path: Path) -> None:
     radii = np.full(len(queries), 31)
     expected = by_popcount(codes, ids, queries, radii)
     assert len(expected) > len(codes)
-    assert expected == triples(segment.search(queries, radii))
+    found = segment.search(queries, radii)
+    assert expected == triples(found)
+    assert found.scanned == 4
+
+
+def test_crowded_buckets_without_candidates_are_scanned(tmp_path: Path) -> None:
+    """Comparing sketches counts as work, though none of them is near."""
+    rng = np.random.default_rng(SEED)
+    codes = rng.integers(0, 256, (20_000, 16), np.uint16)
+    codes[:, ::2] = 7
+    query = np.full((1, 16), 0xFFFF, np.uint16)
+    query[:, ::2] = 7
+    segment = seal(tmp_path, codes.view(np.uint8), np.arange(len(codes)), Plan(256, 16, 16))
+    found = segment.search(query.view(np.uint8), np.array([31]))
+    assert triples(found) == []
+    assert found.scanned == 1
+
+
+def test_many_candidates_are_scanned(tmp_path: Path) -> None:
+    """Looking at candidates counts as work, though their buckets are small."""
+    rng = np.random.default_rng(SEED)
+    codes = uniform(20_000, 256, rng)
+    codes[:1000] = codes[0]
+    segment = seal(tmp_path, codes, np.arange(len(codes)), Plan(256, 16, 16))
+    found = segment.search(codes[:1], np.array([31]))
+    assert [(0, 0, entry) for entry in range(1000)] == triples(found)
+    assert found.scanned == 1
 
 
 def test_dead_rows_are_not_found(tmp_path: Path) -> None:
