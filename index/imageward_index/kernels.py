@@ -95,27 +95,27 @@ class Tables(NamedTuple):
 
 
 class Asked(NamedTuple):
-    """What is searched for, and how.
+    """How a segment is searched, and what is searched for.
 
     Attributes:
-        queries: uint64 (queries, words).
-        radii: int64 (queries,).
         probe_radii: int64 (radius_max + 1, slices), -1 for a slice left out,
             `SCAN` first where a scan is cheaper.
         flips: uint32 (2**slice_bits,), every mask of a slice by rising weight.
         volumes: int64 (slice_bits + 2,), masks of weight < i.
-        alive: uint8 (rows / 8,), one bit a row, lowest first; empty when all live.
         work_max: sketches compared before a query is scanned instead.
+        queries: uint64 (queries, words).
+        radii: int64 (queries,).
+        alive: uint8 (rows / 8,), one bit a row, lowest first; empty when all live.
         first_only: stop a query at its first match.
     """
 
-    queries: NDArray[np.uint64]
-    radii: NDArray[np.int64]
     probe_radii: NDArray[np.int64]
     flips: NDArray[np.uint32]
     volumes: NDArray[np.int64]
-    alive: NDArray[np.uint8]
     work_max: int
+    queries: NDArray[np.uint64]
+    radii: NDArray[np.int64]
+    alive: NDArray[np.uint8]
     first_only: bool
 
 
@@ -555,28 +555,31 @@ def search(
     row_bytes: int,
     slice_bits: int,
     length: int,
-    queries: NDArray[np.uint64],
-    radii: NDArray[np.int64],
     probe_radii: NDArray[np.int64],
     flips: NDArray[np.uint32],
     volumes: NDArray[np.int64],
-    alive: NDArray[np.uint8],
     work_max: int,
+    queries: NDArray[np.uint64],
+    radii: NDArray[np.int64],
+    alive: NDArray[np.uint8],
     first_only: bool,  # noqa: FBT001  by position, as all
     room: int,
 ) -> tuple[NDArray[np.int64], int, int]:
     """Find every live code within the radii.
 
-    The arguments are `Tables` and `Asked`, spread out: numba takes arrays in a
+    The arguments are `Tables`, then `Asked`, spread out: numba takes arrays in a
     microsecond and named tuples in ten to a hundred.
 
     Returns:
         int64 (room, 3) of query, row and distance, in no order, each match once;
-        how many there are, where more than `room` means: come again with so much;
-        and how many queries were scanned.
+        how many there are, where more than `room` means: come again with so much,
+        and -1 that a radius is out of range; and how many queries were scanned.
     """
+    for radius in radii:
+        if not 0 <= radius < len(probe_radii):
+            return np.empty((0, 3), np.int64), -1, 0
     tables = Tables(codes, offsets, sketches, rows, row_bytes, slice_bits, length)
-    asked = Asked(queries, radii, probe_radii, flips, volumes, alive, work_max, first_only)
+    asked = Asked(probe_radii, flips, volumes, work_max, queries, radii, alive, first_only)
     found = Found(
         np.empty((room, 3), np.int64),
         np.zeros(1, np.int64),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import faiss
 import numpy as np
@@ -12,7 +13,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from imageward_index import segment as segment_module
-from imageward_index.build_kernels import sort_digit
+from imageward_index.build_kernels import fill_rows, fill_table, pack_pair, sort_digit
+from imageward_index.id_column import fill_ids
 from imageward_index.intrinsics import (
     LANES,
     WORD_LANES,
@@ -22,7 +24,7 @@ from imageward_index.intrinsics import (
     near_words,
     popcount,
 )
-from imageward_index.kernels import _lower_bound
+from imageward_index.kernels import _lower_bound, search
 from imageward_index.segment import RADIUS_MAX, Segment, SegmentMatches, warm_up
 from imageward_index.segment_writer import Stamp, write_segment
 from imageward_index.slices import SCAN, Plan, probe_radii
@@ -34,6 +36,8 @@ Triples = list[tuple[int, int, int]]
 SEED = 20240607
 STAMP = Stamp("test", 1, 1)
 NEVER = 1 << 60
+PROBE_RADII, WORK_MAX = 7, 10
+COMPILED: list[Any] = [search, fill_ids, pack_pair, sort_digit, fill_table, fill_rows]
 
 PLANS = [
     Plan(256, 16, 16),
@@ -105,10 +109,15 @@ def seal(folder: Path, codes: Codes, ids: Ids, plan: Plan | None = None) -> Segm
 
 def probe_always(segment: Segment) -> None:
     """Take the scan away, so that a small segment is probed like a large one."""
-    plan, template = segment.plan, segment._template
-    radii = np.array([probe_radii(plan, r) for r in range(len(template.probe_radii))], np.int64)
+    plan, fixed = segment.plan, segment._fixed
+    radii = np.array([probe_radii(plan, r) for r in range(len(fixed[PROBE_RADII]))], np.int64)
     radii[radii.max(1) > plan.slice_bits] = SCAN
-    segment.__dict__["_template"] = template._replace(probe_radii=radii, work_max=NEVER)
+    segment.__dict__["_fixed"] = (
+        *fixed[:PROBE_RADII],
+        radii,
+        *fixed[PROBE_RADII + 1 : WORK_MAX],
+        NEVER,
+    )
 
 
 @pytest.mark.parametrize("plan", PLANS, ids=str)
@@ -353,14 +362,15 @@ def test_a_sorting_pass_is_stable() -> None:
 
 
 def test_warm_up_leaves_nothing_to_compile(tmp_path: Path) -> None:
-    """After `warm_up` neither width makes numba compile the search for another type."""
+    """After `warm_up` neither width makes numba compile what it has for another type."""
     warm_up()
-    compiled = len(segment_module.search.signatures)  # type: ignore[attr-defined]
+    compiled = [len(made.signatures) for made in COMPILED]
     rng = np.random.default_rng(SEED)
     for width_bits in (64, 256):
         codes = uniform(9, width_bits, rng)
-        segment = seal(tmp_path, codes, np.arange(9))
+        segment = seal(tmp_path, codes, np.arange(9) // 2, Plan(width_bits, 4, 8))
         read_only = np.frombuffer(codes.tobytes(), np.uint8).reshape(codes.shape)
         segment.search(read_only, np.zeros(9, np.int32))
         segment.search(codes, np.full(9, 3), segment.all_alive(), first_only=True)
-    assert compiled == len(segment_module.search.signatures)  # type: ignore[attr-defined]
+        segment.bury(segment.all_alive(), segment.ids_of(np.arange(9)))
+    assert compiled == [len(made.signatures) for made in COMPILED]
