@@ -11,6 +11,7 @@ from rich.console import Console
 from imageward_bench import demo as demo_run
 from imageward_bench import restart as restart_run
 from imageward_bench import sealing as sealing_run
+from imageward_bench.index_bench import index
 
 EXIT_WRONG = 1
 
@@ -49,6 +50,9 @@ def sealing(
 ) -> None:
     """Measure the latency of searches alone and beside sealing and merging."""
     sealing_run.run(Console(), 20_000 if smoke else int(float(count)), seed, report)
+
+
+app.command()(index)
 
 
 def main() -> None:

@@ -20,7 +20,7 @@ import numpy as np
 from rich.console import Console
 from rich.progress import track
 
-from imageward_bench.environment import describe_environment
+from imageward_bench.machine import describe
 from imageward_bench.server_process import ServerProcess
 from imageward_client import Client
 
@@ -45,7 +45,7 @@ def run(console: Console, count: int, seed: int, report: Path | None) -> None:
         shutil.rmtree(folder / "segments")
         figures["rebuild_s"] = _start_s(server)
         figures["store_bytes"] = sum(f.stat().st_size for f in folder.glob("imageward.sqlite3*"))
-    figures["environment"] = describe_environment()
+    figures["machine"] = describe()
     console.print_json(data=figures)
     if report is not None:
         report.write_text(json.dumps(figures, indent=2) + "\n")

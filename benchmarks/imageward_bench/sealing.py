@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.console import Console
 
-from imageward_bench.environment import describe_environment
+from imageward_bench.machine import describe
 from imageward_index.index import Index
 from imageward_index.manifest import Origin
 from imageward_index.sealer import Sealer
@@ -56,7 +56,7 @@ def run(console: Console, count: int, seed: int, report: Path | None) -> None:
         "steps_of_the_sealer": seals,
         "alone_us": _percentiles(alone),
         "beside_us": _percentiles(beside),
-        "environment": describe_environment(),
+        "machine": describe(),
     }
     console.print_json(data=figures)
     if report is not None:

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from imageward_index.intrinsics import kernel
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -42,11 +44,9 @@ class IdColumn:
         return len(self.low)
 
     def ids_at(self, places: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Return the ids at places, int64, same shape."""
-        padded = np.zeros((len(places), 8), np.uint8)
-        padded[:, : self.low.shape[1]] = self.low[places]
-        high = np.searchsorted(self.directory, places, side="right") - 1
-        ids: NDArray[np.int64] = padded.view("<i8")[:, 0] + (high << self._low_bits) + self.base
+        """Return the ids at places, int64 (places,)."""
+        ids = np.empty(len(places), np.int64)
+        fill_ids(self.low, self.directory, self.base, places, ids)
         return ids
 
     def places_of(self, ids: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -92,3 +92,28 @@ def column_of(ids: NDArray[np.int64]) -> IdColumn:
     directory = np.concatenate([[0], np.cumsum(counts)]).astype(np.uint32)
     low = np.ascontiguousarray(offsets.view(np.uint8).reshape(-1, 8)[:, :width])
     return IdColumn(base, low, directory)
+
+
+@kernel
+def fill_ids(
+    low: NDArray[np.uint8],
+    directory: NDArray[np.uint32],
+    base: int,
+    places: NDArray[np.int64],
+    ids: NDArray[np.int64],
+) -> None:
+    """Write the ids at places (ids,) of a column to `ids` (ids,)."""
+    low_bytes = low.shape[1]
+    for i in range(len(places)):
+        place = places[i]
+        first, last = 0, len(directory) - 1
+        while last - first > 1:
+            middle = (first + last) >> 1
+            if directory[middle] <= place:
+                first = middle
+            else:
+                last = middle
+        offset = np.int64(first) << (8 * low_bytes)
+        for byte in range(low_bytes):
+            offset |= np.int64(low[place, byte]) << (8 * byte)
+        ids[i] = base + offset

@@ -95,27 +95,27 @@ class Tables(NamedTuple):
 
 
 class Asked(NamedTuple):
-    """What is searched for, and how.
+    """How a segment is searched, and what is searched for.
 
     Attributes:
-        queries: uint64 (queries, words).
-        radii: int64 (queries,).
         probe_radii: int64 (radius_max + 1, slices), -1 for a slice left out,
             `SCAN` first where a scan is cheaper.
         flips: uint32 (2**slice_bits,), every mask of a slice by rising weight.
         volumes: int64 (slice_bits + 2,), masks of weight < i.
-        alive: uint8 (rows / 8,), one bit a row, lowest first; empty when all live.
         work_max: sketches compared before a query is scanned instead.
+        queries: uint64 (queries, words).
+        radii: int64 (queries,).
+        alive: uint8 (rows / 8,), one bit a row, lowest first; empty when all live.
         first_only: stop a query at its first match.
     """
 
-    queries: NDArray[np.uint64]
-    radii: NDArray[np.int64]
     probe_radii: NDArray[np.int64]
     flips: NDArray[np.uint32]
     volumes: NDArray[np.int64]
-    alive: NDArray[np.uint8]
     work_max: int
+    queries: NDArray[np.uint64]
+    radii: NDArray[np.int64]
+    alive: NDArray[np.uint8]
     first_only: bool
 
 
@@ -455,11 +455,11 @@ def _probe(
 
 
 @kernel
-def _forget(found: Found) -> bool:
+def _forget(found: Found) -> int:
     """Drop the matches of queries that will be scanned, which finds them again.
 
     Returns:
-        Whether there are such queries.
+        How many such queries there are.
     """
     kept = 0
     for i in range(found.size[0]):
@@ -468,10 +468,10 @@ def _forget(found: Found) -> bool:
                 found.matches[kept, column] = found.matches[i, column]
             kept += 1
     found.size[0] = kept
-    for query in range(len(found.states)):  # noqa: SIM110  numba compiles no generators
-        if found.states[query] == SCANNING:
-            return True
-    return False
+    scanned = 0
+    for query in range(len(found.states)):
+        scanned += found.states[query] == SCANNING
+    return scanned
 
 
 @kernel
@@ -555,27 +555,31 @@ def search(
     row_bytes: int,
     slice_bits: int,
     length: int,
-    queries: NDArray[np.uint64],
-    radii: NDArray[np.int64],
     probe_radii: NDArray[np.int64],
     flips: NDArray[np.uint32],
     volumes: NDArray[np.int64],
-    alive: NDArray[np.uint8],
     work_max: int,
+    queries: NDArray[np.uint64],
+    radii: NDArray[np.int64],
+    alive: NDArray[np.uint8],
     first_only: bool,  # noqa: FBT001  by position, as all
     room: int,
-) -> tuple[NDArray[np.int64], int]:
+) -> tuple[NDArray[np.int64], int, int]:
     """Find every live code within the radii.
 
-    The arguments are `Tables` and `Asked`, spread out: numba takes arrays in a
+    The arguments are `Tables`, then `Asked`, spread out: numba takes arrays in a
     microsecond and named tuples in ten to a hundred.
 
     Returns:
         int64 (room, 3) of query, row and distance, in no order, each match once;
-        and how many there are. More than `room` means: come again with so much.
+        how many there are, where more than `room` means: come again with so much,
+        and -1 that a radius is out of range; and how many queries were scanned.
     """
+    for radius in radii:
+        if not 0 <= radius < len(probe_radii):
+            return np.empty((0, 3), np.int64), -1, 0
     tables = Tables(codes, offsets, sketches, rows, row_bytes, slice_bits, length)
-    asked = Asked(queries, radii, probe_radii, flips, volumes, alive, work_max, first_only)
+    asked = Asked(probe_radii, flips, volumes, work_max, queries, radii, alive, first_only)
     found = Found(
         np.empty((room, 3), np.int64),
         np.zeros(1, np.int64),
@@ -584,6 +588,9 @@ def search(
         np.empty(queries.shape[1], np.uint64),
     )
     _probe(tables, asked, _new_block(), _new_block(), _new_hits(), _new_hits(), found)
-    if found.size[0] <= room and _forget(found):
-        _scan(tables, asked, found)
-    return found.matches, found.size[0]
+    scanned = 0
+    if found.size[0] <= room:
+        scanned = _forget(found)
+        if scanned:
+            _scan(tables, asked, found)
+    return found.matches, found.size[0], scanned

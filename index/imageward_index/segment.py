@@ -20,7 +20,7 @@ import numpy as np
 
 from imageward_index.errors import SegmentCorrupt, SegmentIncompatible
 from imageward_index.id_column import IdColumn
-from imageward_index.kernels import Asked, Tables, search
+from imageward_index.kernels import search
 from imageward_index.matches import Matches
 from imageward_index.sealed_file import open_sealed
 from imageward_index.segment_writer import (
@@ -117,11 +117,36 @@ class Segment:
         Raises:
             ValueError: an argument has the wrong shape or a radius is out of range.
         """
-        asked = self._asked(queries, radii, alive, first_only=first_only)
-        matches, size = self._run(asked, ROOM_FIRST)
-        while size > len(matches):
-            matches, size = self._run(asked, size)
-        return self._named(matches[:size]) if size else Matches.none()
+        return self.search_counting(queries, radii, alive, first_only=first_only)[0]
+
+    def search_counting(
+        self,
+        queries: NDArray[np.uint8],
+        radii: NDArray[np.int64],
+        alive: NDArray[np.uint8] | None = None,
+        *,
+        first_only: bool = False,
+    ) -> tuple[Matches, int]:
+        """Search as `search` does, and count the queries for which every code was read.
+
+        They are by plan, or because their buckets were crowded; where that is not
+        rare, searches are slow.
+        """
+        words, radii_int64 = self._words(queries), np.array(radii, np.int64)
+        living = _NONE_DEAD if alive is None else alive
+        if len(words) != len(radii_int64) or len(living) not in {0, -(-self._length // 8)}:
+            raise ValueError(
+                f"{len(words)} queries, {len(radii_int64)} radii and {len(living)} bytes of "
+                f"living rows do not fit a segment of {self._length} rows."
+            )
+        room, size = 0, ROOM_FIRST
+        while size > room:
+            room = size
+            asked = (words, radii_int64, living, first_only, room)
+            matches, size, scanned = search(*(self._fixed + asked))
+        if size < 0:
+            raise ValueError(f"A radius is outside 0..{RADIUS_MAX[self.plan.width_bits]} bits.")
+        return self._named(matches[:size]), scanned
 
     def all_alive(self) -> NDArray[np.uint8]:
         """Return the bits of a segment whose rows are all alive, to be changed by `bury`."""
@@ -178,82 +203,40 @@ class Segment:
             raise SegmentCorrupt("The arrays of a segment do not fit each other.", self.path)
 
     @cached_property
-    def _tables(self) -> Tables:
-        arrays = self._arrays
-        return Tables(
+    def _fixed(self) -> tuple[Any, ...]:
+        """Return the arguments of `kernels.search` that are the same in every search."""
+        arrays, bits = self._arrays, self.plan.slice_bits
+        table = probe_table(self.plan, self._length, RADIUS_MAX[self.plan.width_bits])
+        masks = np.arange(1 << bits, dtype=np.uint32)
+        return (
             arrays["codes"],
             arrays["offsets"],
             arrays["sketches"],
             arrays["rows"],
             row_bytes(self._length),
-            self.plan.slice_bits,
+            bits,
             self._length,
+            np.array(table, np.int64).reshape(len(table), self.plan.slices),
+            masks[np.argsort(np.bitwise_count(masks), kind="stable")],
+            np.array([probe_count(bits, r) for r in range(-1, bits + 1)], np.int64),
+            work_max(self.plan, self._length),
         )
 
-    @cached_property
-    def _template(self) -> Asked:
-        """What every search of this segment has in common."""
-        bits = self.plan.slice_bits
-        radius_max = RADIUS_MAX[self.plan.width_bits]
-        table = probe_table(self.plan, self._length, radius_max)
-        masks = np.arange(2**bits, dtype=np.uint32)
-        return Asked(
-            queries=np.empty((0, self.plan.width_bits // 64), np.uint64),
-            radii=np.empty(0, np.int64),
-            probe_radii=np.array(table, np.int64).reshape(radius_max + 1, self.plan.slices),
-            flips=masks[np.argsort(np.bitwise_count(masks), kind="stable")],
-            volumes=np.array([probe_count(bits, r) for r in range(-1, bits + 1)], np.int64),
-            alive=_NONE_DEAD,
-            work_max=work_max(self.plan, self._length),
-            first_only=False,
-        )
-
-    def _asked(
-        self,
-        queries: NDArray[np.uint8],
-        radii: NDArray[np.int64],
-        alive: NDArray[np.uint8] | None,
-        *,
-        first_only: bool,
-    ) -> Asked:
-        """Put a search into the kernels' terms."""
-        self._check_arguments(queries, radii, alive)
+    def _words(self, queries: NDArray[np.uint8]) -> NDArray[np.uint64]:
+        """Return the queries as stored codes are: uint64 (queries, words), bits in their order."""
+        if queries.shape[1:] != (self.plan.width_bits // 8,):
+            raise ValueError(
+                f"Queries of the shape {queries.shape} are no codes of {self.plan.width_bits} bits."
+            )
         ordered = queries if self._keeps_order else reordered(queries, self._bit_order)
-        # Copies: the kernels are compiled for writable arrays, and compile anew for others.
-        return self._template._replace(
-            queries=np.array(ordered, order="C").view(np.uint64),
-            radii=np.array(radii, np.int64),
-            alive=_NONE_DEAD if alive is None else alive,
-            first_only=first_only,
-        )
-
-    def _run(self, asked: Asked, room: int) -> tuple[NDArray[np.int64], int]:
-        """Call the kernel with named tuples spread out."""
-        arguments: tuple[Any, ...] = (*self._tables, *asked, room)
-        return search(*arguments)
-
-    def _check_arguments(
-        self,
-        queries: NDArray[np.uint8],
-        radii: NDArray[np.int64],
-        alive: NDArray[np.uint8] | None,
-    ) -> None:
-        """Refuse what the kernels, which check nothing, would take to read beside arrays.
-
-        Raises:
-            ValueError: an argument has the wrong shape or a radius is out of range.
-        """
-        shape, radius_max = (len(radii), self.plan.width_bits // 8), len(self._template.probe_radii)
-        if queries.shape != shape:
-            raise ValueError(f"Queries have the shape {queries.shape} where {shape} is searched.")
-        if len(radii) and not 0 <= radii.min() <= radii.max() < radius_max:
-            raise ValueError(f"A radius is outside 0..{radius_max - 1} bits.")
-        if alive is not None and len(alive) != -(-self._length // 8):
-            raise ValueError(f"{len(alive)} bytes do not tell which of {self._length} rows live.")
+        # A copy: the kernels are compiled for writable arrays, and compile anew for others.
+        return np.array(ordered, order="C").view(np.uint64)
 
     def _named(self, matches: NDArray[np.int64]) -> Matches:
         """Put ids for rows, and sort."""
-        query_rows, rows, distances = matches.T
+        if not len(matches):
+            return Matches.none()
+        query_rows, rows, distances = np.ascontiguousarray(matches.T)
         places = self._place_of(rows)
         ids = self._column.ids_at(places)
         # Rows are in the order of ids, and of ordinals within an id.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import faiss
 import numpy as np
@@ -12,7 +13,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from imageward_index import segment as segment_module
-from imageward_index.build_kernels import sort_digit
+from imageward_index.build_kernels import fill_rows, fill_table, pack_pair, sort_digit
+from imageward_index.id_column import fill_ids
 from imageward_index.intrinsics import (
     LANES,
     WORD_LANES,
@@ -22,7 +24,7 @@ from imageward_index.intrinsics import (
     near_words,
     popcount,
 )
-from imageward_index.kernels import _lower_bound
+from imageward_index.kernels import _lower_bound, search
 from imageward_index.matches import Matches
 from imageward_index.segment import RADIUS_MAX, Segment, warm_up
 from imageward_index.segment_writer import Stamp, write_segment
@@ -35,6 +37,8 @@ Triples = list[tuple[int, int, int]]
 SEED = 20240607
 STAMP = Stamp("test", 1, 1)
 NEVER = 1 << 60
+PROBE_RADII, WORK_MAX = 7, 10
+COMPILED: list[Any] = [search, fill_ids, pack_pair, sort_digit, fill_table, fill_rows]
 
 PLANS = [
     Plan(256, 16, 16),
@@ -106,10 +110,15 @@ def seal(folder: Path, codes: Codes, ids: Ids, plan: Plan | None = None) -> Segm
 
 def probe_always(segment: Segment) -> None:
     """Take the scan away, so that a small segment is probed like a large one."""
-    plan, template = segment.plan, segment._template
-    radii = np.array([probe_radii(plan, r) for r in range(len(template.probe_radii))], np.int64)
+    plan, fixed = segment.plan, segment._fixed
+    radii = np.array([probe_radii(plan, r) for r in range(len(fixed[PROBE_RADII]))], np.int64)
     radii[radii.max(1) > plan.slice_bits] = SCAN
-    segment.__dict__["_template"] = template._replace(probe_radii=radii, work_max=NEVER)
+    segment.__dict__["_fixed"] = (
+        *fixed[:PROBE_RADII],
+        radii,
+        *fixed[PROBE_RADII + 1 : WORK_MAX],
+        NEVER,
+    )
 
 
 @pytest.mark.parametrize("plan", PLANS, ids=str)
@@ -219,7 +228,7 @@ def test_clustered_hashes_agree_with_faiss(shared: Path, tmp_path: Path, radius:
 
 
 def test_crowded_buckets_fall_back_to_one_scan(tmp_path: Path) -> None:
-    """A query whose buckets hold nearly every code is scanned, and still exact."""
+    """A query whose buckets hold nearly every code is scanned, and still exact; others are not."""
     rng = np.random.default_rng(SEED)
     codes = uniform(20_000, 256, rng)
     codes[:, :28] = codes[0, :28]
@@ -229,7 +238,33 @@ def test_crowded_buckets_fall_back_to_one_scan(tmp_path: Path) -> None:
     radii = np.full(len(queries), 31)
     expected = by_popcount(codes, ids, queries, radii)
     assert len(expected) > len(codes)
-    assert expected == triples(segment.search(queries, radii))
+    found, scanned = segment.search_counting(queries, radii)
+    assert expected == triples(found)
+    assert scanned == 4
+
+
+def test_crowded_buckets_without_candidates_are_scanned(tmp_path: Path) -> None:
+    """Comparing sketches counts as work, though none of them is near."""
+    rng = np.random.default_rng(SEED)
+    codes = rng.integers(0, 256, (20_000, 16), np.uint16)
+    codes[:, ::2] = 7
+    query = np.full((1, 16), 0xFFFF, np.uint16)
+    query[:, ::2] = 7
+    segment = seal(tmp_path, codes.view(np.uint8), np.arange(len(codes)), Plan(256, 16, 16))
+    found, scanned = segment.search_counting(query.view(np.uint8), np.array([31]))
+    assert triples(found) == []
+    assert scanned == 1
+
+
+def test_many_candidates_are_scanned(tmp_path: Path) -> None:
+    """Looking at candidates counts as work, though their buckets are small."""
+    rng = np.random.default_rng(SEED)
+    codes = uniform(20_000, 256, rng)
+    codes[:1000] = codes[0]
+    segment = seal(tmp_path, codes, np.arange(len(codes)), Plan(256, 16, 16))
+    found, scanned = segment.search_counting(codes[:1], np.array([31]))
+    assert [(0, 0, entry) for entry in range(1000)] == triples(found)
+    assert scanned == 1
 
 
 def test_dead_rows_are_not_found(tmp_path: Path) -> None:
@@ -328,14 +363,15 @@ def test_a_sorting_pass_is_stable() -> None:
 
 
 def test_warm_up_leaves_nothing_to_compile(tmp_path: Path) -> None:
-    """After `warm_up` neither width makes numba compile the search for another type."""
+    """After `warm_up` neither width makes numba compile what it has for another type."""
     warm_up()
-    compiled = len(segment_module.search.signatures)  # type: ignore[attr-defined]
+    compiled = [len(made.signatures) for made in COMPILED]
     rng = np.random.default_rng(SEED)
     for width_bits in (64, 256):
         codes = uniform(9, width_bits, rng)
-        segment = seal(tmp_path, codes, np.arange(9))
+        segment = seal(tmp_path, codes, np.arange(9) // 2, Plan(width_bits, 4, 8))
         read_only = np.frombuffer(codes.tobytes(), np.uint8).reshape(codes.shape)
         segment.search(read_only, np.zeros(9, np.int32))
         segment.search(codes, np.full(9, 3), segment.all_alive(), first_only=True)
-    assert compiled == len(segment_module.search.signatures)  # type: ignore[attr-defined]
+        segment.bury(segment.all_alive(), segment.ids_of(np.arange(9)))
+    assert compiled == [len(made.signatures) for made in COMPILED]

@@ -269,8 +269,9 @@ def test_ids_and_codes_must_be_as_many(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("queries", "radii", "alive", "message"),
     [
-        (np.zeros((1, 8), np.uint8), [3], None, "shape"),
-        (np.zeros((2, 32), np.uint8), [3], None, "shape"),
+        (np.zeros((1, 8), np.uint8), [3], None, "no codes of 256 bits"),
+        (np.zeros(32, np.uint8), [3], None, "no codes of 256 bits"),
+        (np.zeros((2, 32), np.uint8), [3], None, "2 queries, 1 radii"),
         (np.zeros((1, 32), np.uint8), [-1], None, "outside 0..63"),
         (np.zeros((1, 32), np.uint8), [64], None, "outside 0..63"),
         (np.zeros((1, 32), np.uint8), [3], np.zeros(14, np.uint8), "120 rows"),

@@ -1,0 +1,56 @@
+"""What a benchmark ran on and with: told in every result, or its numbers mean nothing."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import platform
+import shlex
+import sys
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+TOLD_FLAGS = ("popcnt", "avx2", "avx512f", "avx512bw", "avx512_bitalg", "avx512_vpopcntdq", "asimd")
+"""Processor features that decide how fast bits are counted."""
+
+TOLD_PACKAGES = ("imageward", "numpy", "numba", "llvmlite", "faiss-cpu", "usearch")
+
+
+def _cpuinfo(key: str) -> str:
+    """Return the first value of a key in /proc/cpuinfo, or nothing where there is none."""
+    path = Path("/proc/cpuinfo")
+    lines = path.read_text().splitlines() if path.exists() else []
+    values = [line.partition(":")[2].strip() for line in lines if line.startswith(key)]
+    return values[0] if values else ""
+
+
+def _version(package: str) -> str:
+    """Return a package's version, or that it is absent."""
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "absent"
+
+
+def describe() -> dict[str, object]:
+    """Return the command, the processor, its features and the versions of what is measured."""
+    flags = set((_cpuinfo("flags") or _cpuinfo("Features")).split())
+    return {
+        "when": datetime.now(UTC).isoformat(timespec="seconds"),
+        "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+        "cpu": _cpuinfo("model name") or platform.processor(),
+        "cpu_flags": [flag for flag in TOLD_FLAGS if flag in flags],
+        "cores": os.cpu_count(),
+        "load_1min": round(os.getloadavg()[0], 2),
+        "platform": platform.platform(),
+        "python": platform.python_version(),
+        "versions": {package: _version(package) for package in TOLD_PACKAGES},
+    }
+
+
+def resident_bytes() -> int:
+    """Return the bytes of this process that are in memory, what was freed given back first."""
+    ctypes.CDLL(None).malloc_trim(0)
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE")
