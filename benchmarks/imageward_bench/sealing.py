@@ -21,7 +21,7 @@ from rich.console import Console
 from imageward_bench.machine import describe
 from imageward_index.index import Index
 from imageward_index.manifest import Origin
-from imageward_index.sealer import Sealer
+from imageward_index.sealer import SEAL_CODES, Sealer
 
 ROUNDS = 3
 RADIUS_BITS = 31
@@ -37,7 +37,8 @@ def run(console: Console, count: int, seed: int, report: Path | None) -> None:
     sys.setswitchinterval(SWITCH_S)
     with tempfile.TemporaryDirectory(prefix="imageward-sealing-", dir="/var/tmp") as folder:
         index = Index()
-        sealer = Sealer(index, Path(folder), Origin("bench", "bench", 256))
+        seal_codes = min(SEAL_CODES[256], count // 4)
+        sealer = Sealer(index, Path(folder), Origin("bench", "bench", 256), seal_codes)
         codes = generator.integers(0, 256, (count, 32), np.uint8)
         sealer.build([(np.arange(count), codes)], 0)
         queries = codes[generator.integers(0, count, QUERIES)]
@@ -45,7 +46,8 @@ def run(console: Console, count: int, seed: int, report: Path | None) -> None:
         for turn in range(ROUNDS):
             console.print(f"round {turn + 1} of {ROUNDS}: searches alone, then beside sealing")
             alone.append(_search(index, queries))
-            latencies, made = _search_beside(index, sealer, queries, generator)
+            added = generator.integers(0, 256, (max(count // 10, 3 * seal_codes), 32), np.uint8)
+            latencies, made = _search_beside(index, sealer, queries, added)
             beside.append(latencies)
             seals += made
         sealer.close()
@@ -74,10 +76,9 @@ def _search(index: Index, queries: NDArray[np.uint8]) -> list[float]:
 
 
 def _search_beside(
-    index: Index, sealer: Sealer, queries: NDArray[np.uint8], generator: np.random.Generator
+    index: Index, sealer: Sealer, queries: NDArray[np.uint8], codes: NDArray[np.uint8]
 ) -> tuple[list[float], int]:
-    """Search for as long as another thread adds a tenth more codes and has them sealed."""
-    codes = generator.integers(0, 256, (max(len(index) // 10, 300_000), 32), np.uint8)
+    """Search for as long as another thread adds codes and has them sealed and merged."""
     next_id, steps = int(1e9) + len(index), [0]
 
     def add_and_seal() -> None:

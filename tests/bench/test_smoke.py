@@ -1,0 +1,50 @@
+"""Every benchmark runs, and says what it is there to say."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+ENDS_S_MAX = 100
+
+
+def _run(folder: Path, *words: str) -> dict[str, Any]:
+    """Run a benchmark at its smallest; return the JSON that it wrote."""
+    report = folder / "report.json"
+    code = "from imageward_bench.cli import main; main()"
+    command = [sys.executable, "-c", code, *words, "--smoke", "--json", str(report)]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=ENDS_S_MAX, check=False)
+    assert ended.returncode == 0, ended.stderr
+    told: dict[str, Any] = json.loads(report.read_text())
+    return told
+
+
+def test_index(tmp_path: Path) -> None:
+    """Ours finds all that FAISS's flat index finds; rows, seed, versions, plots are there."""
+    told = _run(tmp_path, "index", "--data", "uniform", "--plots", str(tmp_path))
+    rows = {row["engine"]: row for row in told["rows"]}
+    assert rows["imageward"]["recall"] == rows["FAISS flat"]["recall"] == 1.0
+    assert {"median_us", "qps", "bytes_per_code", "build_s"} <= rows["imageward"].keys()
+    assert told["seed"] == 1
+    assert told["machine"]["versions"]["numba"]
+    plots = {path.name for path in tmp_path.glob("*.png")}
+    assert plots == {"index_latency.png", "index_quality.png"}
+
+
+def test_sealing(tmp_path: Path) -> None:
+    """Latencies alone and beside are told, and something was sealed."""
+    told = _run(tmp_path, "sealing")
+    assert told["steps_of_the_sealer"] > 0
+    assert 0 < told["alone_us"]["p50"] <= told["alone_us"]["p99"]
+    assert 0 < told["beside_us"]["p50"] <= told["beside_us"]["p99"]
+
+
+def test_restart(tmp_path: Path) -> None:
+    """A start with and without segments is timed, and memory is told for each process."""
+    told = _run(tmp_path, "restart")
+    assert told["restart_s"] > 0
+    assert told["rebuild_s"] > 0
+    assert len(told["pss_bytes_each"]) == told["processes"] == 4
