@@ -1,8 +1,8 @@
 """What searches feel of sealing and merging: their latency without and beside it.
 
-One thread searches without a pause. In the first half nothing else happens; in the
-second another thread adds codes and the sealer seals and merges them. The order is
-repeated, so that a slower moment of the machine falls on both.
+Each round fills the tail, searches while nothing else happens, then searches while
+another thread seals the tail and merges all segments into one. So both halves begin
+with the same parts, and a slower moment of the machine falls on either.
 """
 
 from __future__ import annotations
@@ -23,10 +23,9 @@ from imageward_index.index import Index
 from imageward_index.manifest import Origin
 from imageward_index.sealer import SEAL_CODES, Sealer
 
-ROUNDS = 3
+ROUNDS = 5
 RADIUS_BITS = 31
 QUERIES = 1000
-ADD_BATCH = 1024
 # As the server sets it.
 SWITCH_S = 0.0005
 
@@ -42,20 +41,22 @@ def run(console: Console, count: int, seed: int, report: Path | None) -> None:
         codes = generator.integers(0, 256, (count, 32), np.uint8)
         sealer.build([(np.arange(count), codes)], 0)
         queries = codes[generator.integers(0, count, QUERIES)]
-        alone, beside, seals = [], [], 0
+        alone, beside = [], []
         for turn in range(ROUNDS):
             console.print(f"round {turn + 1} of {ROUNDS}: searches alone, then beside sealing")
+            index.add(
+                np.arange(seal_codes) + count + turn * seal_codes,
+                generator.integers(0, 256, (seal_codes, 32), np.uint8),
+            )
             alone.append(_search(index, queries))
-            added = generator.integers(0, 256, (max(count // 10, 3 * seal_codes), 32), np.uint8)
-            latencies, made = _search_beside(index, sealer, queries, added)
-            beside.append(latencies)
-            seals += made
+            beside.append(_search_beside(index, sealer, queries))
         sealer.close()
     figures = {
         "codes": count,
         "seed": seed,
         "radius_bits": RADIUS_BITS,
-        "steps_of_the_sealer": seals,
+        "rounds": ROUNDS,
+        "codes_sealed_a_round": seal_codes,
         "alone_us": _percentiles(alone),
         "beside_us": _percentiles(beside),
         "machine": describe(),
@@ -75,29 +76,15 @@ def _search(index: Index, queries: NDArray[np.uint8]) -> list[float]:
     return latencies
 
 
-def _search_beside(
-    index: Index, sealer: Sealer, queries: NDArray[np.uint8], codes: NDArray[np.uint8]
-) -> tuple[list[float], int]:
-    """Search for as long as another thread adds codes and has them sealed and merged."""
-    next_id, steps = int(1e9) + len(index), [0]
-
-    def add_and_seal() -> None:
-        for first in range(0, len(codes), ADD_BATCH):
-            part = codes[first : first + ADD_BATCH]
-            index.add(np.arange(len(part)) + next_id + first, part)
-            while sealer.step():
-                steps[0] += 1
-        sealer.seal()
-        sealer.compact()
-        steps[0] += 2
-
-    worker = threading.Thread(target=add_and_seal)
+def _search_beside(index: Index, sealer: Sealer, queries: NDArray[np.uint8]) -> list[float]:
+    """Search for as long as another thread seals the tail and merges all segments."""
+    worker = threading.Thread(target=sealer.compact)
     latencies: list[float] = []
     worker.start()
     while worker.is_alive():
         latencies += _search(index, queries)
     worker.join()
-    return latencies, steps[0]
+    return latencies
 
 
 def _percentiles(rounds: list[list[float]]) -> dict[str, float]:

@@ -37,7 +37,7 @@ def test_index(tmp_path: Path) -> None:
 def test_sealing(tmp_path: Path) -> None:
     """Latencies alone and beside are told, and something was sealed."""
     told = _run(tmp_path, "sealing")
-    assert told["steps_of_the_sealer"] > 0
+    assert told["codes_sealed_a_round"] > 0
     assert 0 < told["alone_us"]["p50"] <= told["alone_us"]["p99"]
     assert 0 < told["beside_us"]["p50"] <= told["beside_us"]["p99"]
 
