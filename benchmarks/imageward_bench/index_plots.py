@@ -26,12 +26,15 @@ SIZE_INCHES = (8.0, 5.0)
 
 
 def plot_latency(rows: Sequence[Row], path: Path) -> None:
-    """Draw the median of a single call against the number of codes, at the first case's radius."""
+    """Draw the median of a single call against the number of codes.
+
+    Of an engine with several settings the last is drawn, which finds most.
+    """
     rows = _alike(rows)
     figure, axes = _axes(f"One query, one thread: {_case(rows[0])}")
-    for style, (engine, points) in zip(_styles(rows), _by_engine(rows), strict=True):
-        best = {row.n: row.median_us for row in points}
-        axes.plot(list(best), list(best.values()), label=engine, **style)
+    for style, (_, points) in zip(_styles(rows), _by_engine(rows), strict=True):
+        last = {row.n: row.median_us for row in points}
+        axes.plot(list(last), list(last.values()), label=points[-1].engine, **style)
     axes.set(xscale="log", yscale="log", xlabel="codes", ylabel="median latency (microseconds)")
     _save(figure, axes, path)
 
@@ -89,7 +92,7 @@ def _axes(title: str) -> tuple[Figure, Any]:
     """Make an empty picture."""
     figure = Figure(figsize=SIZE_INCHES, layout="constrained")
     axes = figure.add_subplot()
-    axes.set_title(title)
+    axes.set_title(title, fontsize="medium")
     axes.grid(visible=True, which="major", alpha=0.3)
     return figure, axes
 

@@ -39,10 +39,14 @@ _WORDS = ir.VectorType(ir.IntType(64), WORD_LANES)
 def kernel(function: _Function) -> _Function:
     """Compile with numba: without the GIL, kept on disk, one thread.
 
-    The kept code is found again by source file, time stamp and processor, so a
-    changed file or another machine compiles anew. The numba runtime is off: a
-    kernel allocates nothing, and passing arrays from kernel to kernel costs no
-    atomic reference count, which had made searches half as fast.
+    The kept code is found again by the function's own file, its time stamp and the
+    processor: another machine compiles anew, and so does a changed file, but a
+    kernel does not see that a file it takes a constant or an intrinsic from has
+    changed. An installation writes all files; who edits one touches the others.
+
+    The numba runtime is off: a kernel allocates nothing, and passing arrays from
+    kernel to kernel costs no atomic reference count, which had made searches half
+    as fast.
     """
     return cast("_Function", njit(**_WITHOUT_RUNTIME)(function))
 
