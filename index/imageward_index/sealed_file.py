@@ -103,7 +103,8 @@ def sealing(path: Path, shapes: Mapping[str, ArrayShape]) -> Iterator[Draft]:
         draft = Draft(_cut(memory, shapes))
         yield draft
         memory[:BLOCK_BYTES] = np.frombuffer(_block(memory, shapes, draft.header), np.uint8)
-        memory.flush()
+        # This writes what the mapping changed too, and unlike the mapping's own flush
+        # it leaves Python's global lock to others meanwhile.
         _sync(partial)
         partial.replace(path)
         _sync(path.parent)

@@ -26,6 +26,7 @@ from imageward_index.errors import SegmentCorrupt, SegmentIncompatible
 from imageward_index.index import Index
 from imageward_index.live_segment import LiveSegment
 from imageward_index.manifest import FILE_NAME, Manifest, Origin, read_manifest, write_manifest
+from imageward_index.merge import merge_apart, write_merged
 from imageward_index.segment import Segment
 from imageward_index.segment_writer import Stamp, write_segment
 
@@ -35,6 +36,8 @@ SEAL_CODES = {256: 1 << 17, 64: 1 << 17}
 MERGE_SHARE = 0.25
 # A segment is written anew once this share of its rows is withdrawn.
 DEAD_SHARE = 0.25
+# From so many codes on a merge is done by another process.
+MERGE_APART_CODES = 1 << 20
 # Codes of one segment that is built from a store; more would need more memory at once.
 BUILD_CODES = 1 << 25
 SEGMENT_SUFFIX = ".segment"
@@ -227,11 +230,15 @@ class Sealer:
     def _write(
         self, blocks: Sequence[tuple[NDArray[np.int64], NDArray[np.uint8]]], revision: int
     ) -> str:
-        name = f"{revision:020d}-{uuid.uuid4().hex[:8]}{SEGMENT_SUFFIX}"
+        name = self._new_name(revision)
         ids, codes = (np.concatenate(column) for column in zip(*blocks, strict=True))
         stamp = Stamp(self._origin.hasher_version, 0, revision)
         write_segment(self._folder / name, codes, ids, stamp=stamp)
         return name
+
+    def _new_name(self, revision: int) -> str:
+        """Make a name that no segment of the folder has had."""
+        return f"{revision:020d}-{uuid.uuid4().hex[:8]}{SEGMENT_SUFFIX}"
 
     def _begin(self, names: Sequence[str], revision: int) -> None:
         """Name the first segments of a folder, and serve from them."""
@@ -244,10 +251,16 @@ class Sealer:
 
     def _merge(self, group: Sequence[LiveSegment]) -> None:
         """Write the live codes of segments as one, in the place of them."""
-        gone = {live.segment.path.name for live in group}
+        gone = [live.segment.path.name for live in group]
         names = [name for name in self._names() if name not in gone]
-        if any(len(live) for live in group):
-            names.append(self._write([live.live() for live in group], self._sealed_revision))
+        codes = sum(len(live) for live in group)
+        if codes:
+            names.append(self._new_name(self._sealed_revision))
+            if codes < MERGE_APART_CODES:
+                write_merged(self._folder, names[-1], group)
+            else:
+                self._publish(self._names())  # so that the manifest has every withdrawal
+                merge_apart(self._folder, names[-1], gone)
         self._publish(names)
 
     def _publish(self, names: Sequence[str]) -> None:

@@ -279,6 +279,36 @@ def test_a_wholly_withdrawn_segment_goes(make_sealed: MakeSealed, tmp_path: Path
     assert len(index) == 5
 
 
+def test_a_large_merge_is_done_apart(
+    make_sealed: MakeSealed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In a process of its own it leads to the same: live codes stay, withdrawn ones go."""
+    monkeypatch.setattr("imageward_index.sealer.MERGE_APART_CODES", 1)
+    index, sealer = make_sealed()
+    codes = random_codes(11, 110)
+    sealer.build([(np.arange(100), codes[:100])], 1)
+    index.add(np.arange(100, 110), codes[100:])
+    index.withdraw(np.arange(0, 110, 2))
+    sealer.compact()
+    assert [len(one.segment) for one in index.view.segments] == [55]
+    assert len(segment_files(tmp_path)) == 1
+    live, radii = np.arange(1, 110, 2), np.array([0, 20, 63])
+    assert found_in(index, codes[:3], radii) == counted(codes[:3], live, codes[live], radii)
+
+
+def test_a_merge_that_fails_apart_says_why(
+    make_sealed: MakeSealed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the other process said is in the error, and the index goes on as it was."""
+    monkeypatch.setattr("imageward_index.sealer.MERGE_APART_CODES", 1)
+    index, sealer = make_sealed()
+    sealer.build([(np.arange(100), random_codes(12, 100))], 1)
+    index.view.segments[0].segment.path.unlink()
+    with pytest.raises(OSError, match="merging segments failed"):
+        sealer.compact()
+    assert len(index) == 100
+
+
 def test_another_process_follows_without_a_pause(make_sealed: MakeSealed) -> None:
     """One seals; the other, with the same codes in its tail, adopts the segment."""
     codes = random_codes(3, 100)

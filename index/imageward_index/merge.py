@@ -1,0 +1,68 @@
+"""Writes the live codes of segments as one segment: here, or in a process of its own.
+
+A large merge frees and faults memory for seconds. Much of that holds Python's global
+lock, so in the process that answers searches it would hold them up; apart, it only
+takes a core. `python -m imageward_index.merge FOLDER NAME SOURCE...` is that process:
+it reads the manifest, and writes FOLDER/NAME from the segments SOURCE.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from imageward_index.live_segment import LiveSegment
+from imageward_index.manifest import read_manifest
+from imageward_index.segment import Segment
+from imageward_index.segment_writer import Stamp, write_segment
+
+
+def write_merged(folder: Path, name: str, live: Sequence[LiveSegment]) -> None:
+    """Write the codes of segments that are alive as one segment of a folder.
+
+    Raises:
+        OSError: the disk is full or the folder cannot be written.
+    """
+    ids, codes = (
+        np.concatenate(column) for column in zip(*(one.live() for one in live), strict=True)
+    )
+    stamps = [one.segment.stamp for one in live]
+    stamp = Stamp(
+        stamps[0].hasher_version,
+        min(one.revision_first for one in stamps),
+        max(one.revision_last for one in stamps),
+    )
+    write_segment(folder / name, codes, ids, stamp=stamp)
+
+
+def merge_apart(folder: Path, name: str, sources: Sequence[str]) -> None:
+    """Do it in another process, with what the manifest says is withdrawn.
+
+    Raises:
+        OSError: that process failed; what it said is in the message.
+    """
+    command = [sys.executable, "-m", __name__, str(folder), name, *sources]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - our own module
+    if ended.returncode:
+        raise OSError(f"merging segments failed: {ended.stderr.strip()[-2000:]}")
+
+
+def main() -> None:
+    """Merge as the command line says."""
+    folder, name, sources = Path(sys.argv[1]), sys.argv[2], sys.argv[3:]
+    manifest = read_manifest(folder)
+    assert manifest is not None, "only named segments are merged"
+    dead_ids = dict(zip(manifest.names, manifest.dead_ids, strict=True))
+    live = []
+    for source in sources:
+        live.append(LiveSegment(Segment.open(folder / source)))
+        live[-1].withdraw(dead_ids[source])
+    write_merged(folder, name, live)
+
+
+if __name__ == "__main__":
+    main()
