@@ -1,8 +1,8 @@
-"""What searches feel of sealing and merging: their latency without and beside it.
+"""What searches feel of sealing and merging: their latency before, beside and after.
 
-Each round fills the tail, searches while nothing else happens, then searches while
-another thread seals the tail and merges all segments into one. So both halves begin
-with the same parts, and a slower moment of the machine falls on either.
+Each round fills the tail and searches while nothing else happens; searches while another
+thread seals the tail and merges all segments into one; and searches the one segment
+alone. What is beside begins with the parts of before and ends with those of after.
 """
 
 from __future__ import annotations
@@ -41,15 +41,18 @@ def run(console: Console, count: int, seed: int, report: Path | None) -> None:
         codes = generator.integers(0, 256, (count, 32), np.uint8)
         sealer.build([(np.arange(count), codes)], 0)
         queries = codes[generator.integers(0, count, QUERIES)]
-        alone, beside = [], []
+        before, beside, after = [], [], []
         for turn in range(ROUNDS):
-            console.print(f"round {turn + 1} of {ROUNDS}: searches alone, then beside sealing")
+            console.print(
+                f"round {turn + 1} of {ROUNDS}: searches before, beside and after sealing"
+            )
             index.add(
                 np.arange(seal_codes) + count + turn * seal_codes,
                 generator.integers(0, 256, (seal_codes, 32), np.uint8),
             )
-            alone.append(_search(index, queries))
+            before.append(_search(index, queries))
             beside.append(_search_beside(index, sealer, queries))
+            after.append(_search(index, queries))
         sealer.close()
     figures = {
         "codes": count,
@@ -57,8 +60,9 @@ def run(console: Console, count: int, seed: int, report: Path | None) -> None:
         "radius_bits": RADIUS_BITS,
         "rounds": ROUNDS,
         "codes_sealed_a_round": seal_codes,
-        "alone_us": _percentiles(alone),
+        "before_us": _percentiles(before),
         "beside_us": _percentiles(beside),
+        "after_us": _percentiles(after),
         "machine": describe(),
     }
     console.print_json(data=figures)
