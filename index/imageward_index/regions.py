@@ -1,4 +1,15 @@
-"""A pyramid to its regional codes: 64-bit DCT codes of patches, with place, scale and angle."""
+"""A pyramid to its regional codes: 64-bit DCT codes of patches, with place, scale and angle.
+
+1. Extrema of the difference of Gaussians within a level and against its two neighbours,
+   refined between pixels and between levels: Lowe, "Distinctive Image Features from
+   Scale-Invariant Keypoints" (2004), on a pyramid of resized levels.
+2. The strongest of every cell and octave in turn, so that no overlay takes them all.
+3. An angle from the centroid of brightness: Rosin, "Measuring Corner Properties" (1999).
+4. The signs of the 64 lowest frequencies of the DCT of the turned patch.
+
+A mirrored picture has the same codes with the odd frequencies across the angle negated,
+so mirrors are looked up from the same codes under a mask. It knows no other picture.
+"""
 
 from __future__ import annotations
 
@@ -10,17 +21,33 @@ import numpy as np
 from numpy.typing import NDArray
 
 from imageward_index import region_kernels as kernels
+from imageward_index.dct import cosines, lowest_frequencies
 from imageward_index.pyramid import Pyramid
 
 CODE_BITS: Final = 64
-PATCH_SAMPLES: Final = 16
-PATCH_HALF_WIDTH: Final = 16.0
-CONTRAST_MIN: Final = 1.2
-MARGIN: Final = 8
-EDGE_RATIO: Final = 12.0
-CANDIDATES_MAX: Final = 8192
-CELLS: Final = 4
-RING: Final = 8.0
+BANK_SIDE: Final = 512
+BANK_CODES_MAX: Final = 248
+"""A banked picture has more codes, at more pixels, than an upload: that is what finds crops."""
+
+QUERY_SIDE: Final = 320
+QUERY_CODES_MAX: Final = 128
+
+_PATCH_SAMPLES: Final = 16
+_PATCH_HALF_WIDTH: Final = 12.0
+_DISC_RADIUS: Final = 6.5
+_STRENGTH_MIN: Final = 1.2
+_MARGIN: Final = 5
+_EDGE_RATIO_MAX: Final = 12.0
+_CANDIDATES_MAX: Final = 8_192
+_CELLS: Final = 6
+# Columns of the points that the kernels find.
+_LEVEL, _Y, _X, _OFFSET, _STRENGTH = range(5)
+
+_US, _VS = lowest_frequencies(_PATCH_SAMPLES, CODE_BITS)
+_BASIS: Final = cosines(_PATCH_SAMPLES, int(max(_US.max(), _VS.max())))
+_BITS: Final = np.uint64(1) << np.arange(CODE_BITS, dtype=np.uint64)
+# Rows of a patch follow one another across its angle.
+MIRROR_MASK: Final = np.bitwise_or.reduce(_BITS[_US % 2 == 1])
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -28,92 +55,82 @@ class Regions:
     """The regional codes of one picture.
 
     Attributes:
-        width: of the picture, in units of its longer side.
+        width: of the picture, in units of its longer side, over 0 to 1.
         height: the same, downwards.
-        codes: uint64, (n,).
-        xs: float64, (n,).
-        ys: float64, (n,).
-        scales: float64, (n,), units of the longer side a level pixel.
-        angles: float64, (n,), radians.
+        codes: uint64, (n,); bit 0 is the lowest frequency.
+        frames: float64, (n, 4): x, y, the size of a level's pixel, all in units of the
+            longer side, and the angle in radians, clockwise as seen, -pi..pi.
     """
 
     width: float
     height: float
     codes: NDArray[np.uint64]
-    xs: NDArray[np.float64]
-    ys: NDArray[np.float64]
-    scales: NDArray[np.float64]
-    angles: NDArray[np.float64]
+    frames: NDArray[np.float64]
 
     def __len__(self) -> int:
         return len(self.codes)
 
-    def mirrored(self) -> Regions:
-        """The regions of the picture with left and right swapped."""
-        return Regions(
-            self.width,
-            self.height,
-            self.codes ^ MIRROR_MASK,
-            self.width - self.xs,
-            self.ys,
-            self.scales,
-            np.mod(2 * math.pi - self.angles, 2 * math.pi) - math.pi,
+    def mirror(self) -> Regions:
+        """Make the regions of the picture with left and right swapped."""
+        xs, ys, scales, angles = self.frames.T
+        turned = math.pi - angles
+        frames = np.stack(
+            [self.width - xs, ys, scales, np.where(turned > math.pi, turned - 2 * math.pi, turned)],
+            axis=1,
         )
+        return Regions(self.width, self.height, self.codes ^ MIRROR_MASK, frames)
 
 
-def _lowest_frequencies() -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    pairs = sorted(
-        ((u, v) for u in range(PATCH_SAMPLES) for v in range(PATCH_SAMPLES) if u or v),
-        key=lambda p: (p[0] ** 2 + p[1] ** 2, p),
-    )[:CODE_BITS]
-    us, vs = np.array(pairs, dtype=np.int64).T
-    return np.ascontiguousarray(us), np.ascontiguousarray(vs)
-
-
-_US, _VS = _lowest_frequencies()
-_BASIS = np.cos(
-    np.pi / (2 * PATCH_SAMPLES) * np.arange(max(_US.max(), _VS.max()) + 1)[:, None]
-    * (2 * np.arange(PATCH_SAMPLES) + 1)
-)
-# Rows of a patch run across its axis; mirroring swaps them, and so negates odd u.
-MIRROR_MASK: Final = np.bitwise_or.reduce(
-    np.where(_US % 2 == 1, np.uint64(1) << np.arange(CODE_BITS, dtype=np.uint64), np.uint64(0))
-)
-
-
-def find_regions(pyramid: Pyramid, count_max: int) -> Regions:
-    points = np.empty((CANDIDATES_MAX, 5))
-    n = kernels.find_extrema(
-        pyramid.edges, pyramid.starts, pyramid.shapes, CONTRAST_MIN, MARGIN, EDGE_RATIO, points
+def find_regions(pyramid: Pyramid, codes_max: int) -> Regions:
+    """Find the regional codes of a picture, at most `codes_max`, the most telling first."""
+    points = np.empty((_CANDIDATES_MAX, 5))
+    count = kernels.find_extrema(
+        pyramid.edges,
+        pyramid.starts,
+        pyramid.shapes,
+        _STRENGTH_MIN,
+        _MARGIN,
+        _EDGE_RATIO_MAX,
+        points,
     )
-    points = _spread(points[:n], pyramid, count_max)
+    chosen = _spread(points[:count], pyramid.shapes)[:codes_max]
+    return _describe(pyramid, np.ascontiguousarray(points[chosen]))
+
+
+def _spread(points: NDArray[np.float64], shapes: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Order points so that every cell of every octave gives its strongest in turn."""
+    levels = points[:, _LEVEL].astype(np.int64)
+    rows = (points[:, _Y] * _CELLS / shapes[levels, 0]).astype(np.int64)
+    columns = (points[:, _X] * _CELLS / shapes[levels, 1]).astype(np.int64)
+    groups = ((levels + 1) // 2 * _CELLS + rows) * _CELLS + columns
+    by_group = np.lexsort((-points[:, _STRENGTH], groups))
+    ordered = groups[by_group]
+    turns = np.arange(len(points)) - np.searchsorted(ordered, ordered)
+    return by_group[np.lexsort((-points[by_group, _STRENGTH], turns))]
+
+
+def _describe(pyramid: Pyramid, points: NDArray[np.float64]) -> Regions:
     codes = np.empty(len(points), dtype=np.uint64)
     angles = np.empty(len(points))
-    kernels.describe(
-        pyramid.pixels, pyramid.starts, pyramid.shapes, points, PATCH_HALF_WIDTH, RING, _BASIS,
-        _US, _VS, angles, codes,
-    )
-    shapes = pyramid.shapes[points[:, 0].astype(np.int64)]
-    return Regions(
-        pyramid.width,
-        pyramid.height,
-        codes,
-        (points[:, 2] + 0.5) * pyramid.width / shapes[:, 1],
-        (points[:, 1] + 0.5) * pyramid.height / shapes[:, 0],
-        2 ** (points[:, 3] / 2) * pyramid.width / shapes[:, 1],
+    kernels.describe_points(
+        pyramid.pixels,
+        pyramid.starts,
+        pyramid.shapes,
+        points,
+        _PATCH_HALF_WIDTH,
+        _DISC_RADIUS,
+        _BASIS,
+        _US,
+        _VS,
         angles,
+        codes,
     )
-
-
-def _spread(points, pyramid, count_max):
-    levels = points[:, 0].astype(np.int64)
-    shapes = pyramid.shapes[levels]
-    rows = (points[:, 1] * CELLS / shapes[:, 0]).astype(np.int64)
-    columns = (points[:, 2] * CELLS / shapes[:, 1]).astype(np.int64)
-    group = ((levels + 1) // 2 * CELLS + rows) * CELLS + columns
-    order = np.lexsort((-points[:, 4], group))
-    sorted_group = group[order]
-    first = np.flatnonzero(np.r_[True, sorted_group[1:] != sorted_group[:-1]]) if len(order) else order
-    rank = np.arange(len(order)) - np.repeat(first, np.diff(np.r_[first, len(order)]))
-    best = np.lexsort((-points[order, 4], rank))[:count_max]
-    return points[order[best]]
+    rows, columns = pyramid.shapes[points[:, _LEVEL].astype(np.int64)].T
+    pixel = pyramid.width / columns
+    frames = [
+        (points[:, _X] + 0.5) * pixel,
+        (points[:, _Y] + 0.5) * pyramid.height / rows,
+        pixel * 2 ** (points[:, _OFFSET] / 2),
+        angles,
+    ]
+    return Regions(pyramid.width, pyramid.height, codes, np.stack(frames, axis=1))

@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 LOOK_SIDE: Final = 256
 """Pixels of the longer side of the reduced picture that is looked at."""
 
-PAPER_SHARE: Final = 0.6
-SHADE_WIDTH: Final = 8
+PAPER_SHARE: Final = 0.5
+SHADE_REACH: Final = 3
+EDGE_SHARE: Final = 0.8
 GAP_SHARE: Final = 0.02
 CONTENT_SHARE_MIN: Final = 0.2
 TRIM_SHARE_MIN: Final = 0.03
@@ -57,15 +58,14 @@ def find_content(grey: NDArray[np.uint8]) -> Box | None:
 
 
 def _paper_lines(look: NDArray[np.uint8]) -> NDArray[np.bool_]:
-    """Say for each row whether it is mostly of one shade."""
-    if not look.size:
-        return np.zeros(len(look), np.bool_)
-    bins = 256 // SHADE_WIDTH
-    at = look // SHADE_WIDTH + bins * np.arange(len(look))[:, np.newaxis]
-    counts = np.bincount(at.ravel(), minlength=bins * len(look)).reshape(len(look), bins)
-    # A shade on the border of two bins is in both.
-    paired = counts[:, 1:] + counts[:, :-1]
-    return np.asarray(paired.max(axis=1) > PAPER_SHARE * look.shape[1])
+    """Say for each row whether it is mostly of the shade that the first or the last row has."""
+    paper = np.zeros(len(look), np.bool_)
+    for line in (0, -1):
+        shade = int(np.median(look[line]))
+        near = np.abs(look.astype(np.int16) - shade) <= SHADE_REACH
+        if near[line].mean() >= EDGE_SHARE:
+            paper |= near.mean(axis=1) >= PAPER_SHARE
+    return paper
 
 
 def _largest_run(paper: NDArray[np.bool_]) -> tuple[int, int]:
