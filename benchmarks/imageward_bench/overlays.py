@@ -49,13 +49,13 @@ def letterboxed(picture: Picture, _rng: Generator) -> Picture:
 def meme_bar(picture: Picture, _rng: Generator) -> Picture:
     """Put a white bar with a line of text above."""
     bar = np.full((picture.shape[1] // 5, picture.shape[1], 3), 255, np.uint8)
-    return np.vstack([_written(bar, "WHEN IT IS MONDAY AGAIN", 0.6, BLACK), picture])
+    return np.vstack([written(bar, "WHEN IT IS MONDAY AGAIN", 0.6, BLACK), picture])
 
 
 def meme_lines(picture: Picture, _rng: Generator) -> Picture:
     """Write two outlined lines over the top and the bottom."""
-    done = _written(picture, "ONE DOES NOT SIMPLY", 0.12, WHITE, outlined=True)
-    return _written(done, "WALK OUT OF HERE", 0.9, WHITE, outlined=True)
+    done = written(picture, "ONE DOES NOT SIMPLY", 0.12, WHITE, outlined=True)
+    return written(done, "WALK OUT OF HERE", 0.9, WHITE, outlined=True)
 
 
 def caption(picture: Picture, _rng: Generator) -> Picture:
@@ -64,24 +64,24 @@ def caption(picture: Picture, _rng: Generator) -> Picture:
     rows = picture.shape[0]
     band = slice(round(rows * 0.66), round(rows * 0.80))
     done[band] = done[band] // 3
-    return _written(done, "look who it is :)", 0.755, WHITE)
+    return written(done, "look who it is :)", 0.755, WHITE)
 
 
 def watermark(picture: Picture, _rng: Generator) -> Picture:
     """Lay one line of half-clear text across the middle."""
-    return _laid_over(picture, (0.53,))
+    return _laid_over(picture, (0.53,), 0.35)
 
 
 def watermark_all_over(picture: Picture, _rng: Generator) -> Picture:
     """Lay half-clear text all over."""
-    return _laid_over(picture, (0.15, 0.35, 0.55, 0.75, 0.95))
+    return _laid_over(picture, (0.15, 0.35, 0.55, 0.75, 0.95), 0.22)
 
 
-def _laid_over(picture: Picture, places: tuple[float, ...]) -> Picture:
+def _laid_over(picture: Picture, places: tuple[float, ...], strength: float) -> Picture:
     over = np.zeros_like(picture)
     for at in places:
-        over = _written(over, "stock photo  stock photo", at, WHITE)
-    return _picture(cv2.addWeighted(picture, 1, over, 0.35, 0))
+        over = written(over, "stock photo  stock photo", at, WHITE)
+    return _picture(cv2.addWeighted(picture, 1, over, strength, 0))
 
 
 def logo(picture: Picture, _rng: Generator) -> Picture:
@@ -146,7 +146,7 @@ def _picture(array: cv2.typing.MatLike) -> Picture:
     return array.astype(np.uint8, copy=False)
 
 
-def _written(
+def written(
     picture: Picture, text: str, at: float, colour: Colour, *, outlined: bool = False
 ) -> Picture:
     """Write a line over 90 % of the width, its foot at a share of the height."""

@@ -7,7 +7,9 @@
 4. Coverage is the larger of the share of the banked picture that is found, and the share
    of the query that it explains.
 
-It knows neither the index nor policies.
+How much coverage is enough depends on how alike the windows are that count: where a
+picture itself was found they are nearly equal, where two pictures share an overlay they
+are mixed with what lies around it. It knows neither the index nor policies.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -27,9 +30,17 @@ WINDOW_RADIUS_BITS: Final = 3
 INLIERS_MIN: Final = 2
 WINDOWS_MIN: Final = 4
 
+COVERAGE_MIN: Final = 0.30
+COVERAGE_PER_BIT: Final = 0.35
+COVERAGE_ENOUGH: Final = 0.70
+"""Certain is a coverage of 0.30 and 0.35 for each bit of mean distance, or of 0.70."""
+
+COVERAGE_DOUBTFUL: Final = 0.25
+"""From here on a person may want to look, and it pays to fit the map closer."""
+
+_NUDGES: Final = (0.012, 0.006)
 _DETERMINANT_MIN: Final = 1e-9
 _LATTICE: Final = 24
-_WINDOW_BITS: Final = 16
 
 Matrix = NDArray[np.float64]
 
@@ -41,6 +52,10 @@ class Query:
     pyramid: Pyramid
     regions: Regions
     mirrored: bool = False
+
+    def mirror(self) -> Query:
+        """Look for the picture with left and right swapped; the pyramid stays as it is."""
+        return Query(self.pyramid, self.regions.mirror(), not self.mirrored)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -63,6 +78,26 @@ class Alignment:
     against: int = 0
     distance_bits: float = 0.0
     coverage: float = 0.0
+
+    @property
+    def margin(self) -> float:
+        """How far the coverage is above what is enough; below 0 it is not."""
+        needed = min(COVERAGE_MIN + COVERAGE_PER_BIT * self.distance_bits, COVERAGE_ENOUGH)
+        return self.coverage - needed
+
+    @property
+    def is_certain(self) -> bool:
+        """Whether the pictures are the same beyond doubt."""
+        return self._has_evidence and self.margin >= 0
+
+    @property
+    def is_doubtful(self) -> bool:
+        """Whether they may be the same, and a person should say."""
+        return self._has_evidence and self.margin < 0 and self.coverage >= COVERAGE_DOUBTFUL
+
+    @property
+    def _has_evidence(self) -> bool:
+        return self.inliers >= INLIERS_MIN and self.windows >= WINDOWS_MIN
 
 
 def align(query: Query, bank: Regions, seed: tuple[int, int]) -> tuple[int, Matrix]:
@@ -101,6 +136,29 @@ def verify(query: Query, bank: Regions, grid: Grid, inliers: int, to_bank: Matri
     )
 
 
+def refine(query: Query, bank: Regions, grid: Grid, alignment: Alignment) -> Alignment:
+    """Move the corners of a doubtful map by small steps, as long as more windows look alike."""
+    corners = map_corners(np.linalg.inv(alignment.to_bank), bank.width, bank.height)
+    if corners is None:
+        return alignment
+    size = float(np.sqrt(cv2.contourArea(corners.astype(np.float32)) / (bank.width * bank.height)))
+    best = alignment
+    for step in _NUDGES:
+        for nudge in _nudges(step * size):
+            moved = corners + nudge
+            tried = verify(query, bank, grid, best.inliers, _from_corners(moved, bank))
+            if tried.margin > best.margin:
+                best, corners = tried, moved
+    return best
+
+
+def map_corners(matrix: Matrix, width: float, height: float) -> Matrix | None:
+    """Map the corners of a picture, clockwise from the top left, (4, 2); None beyond the plane."""
+    corners = np.array([[0, 0, 1], [width, 0, 1], [width, height, 1], [0, height, 1]])
+    x, y, w = matrix @ corners.T
+    return np.stack([x / w, y / w], axis=1) if (w > 0).all() else None
+
+
 def share_within(to_bank: Matrix, query: Pyramid, bank: Regions) -> float:
     """The share of the query that a map puts within the banked picture, by a lattice."""
     at = (np.arange(_LATTICE) + 0.5) / _LATTICE
@@ -112,6 +170,23 @@ def share_within(to_bank: Matrix, query: Pyramid, bank: Regions) -> float:
 
 def _mirror(width: float) -> Matrix:
     return np.array([[-1.0, 0.0, width], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]])
+
+
+def _nudges(step: float) -> list[Matrix]:
+    """(4, 2) each: one corner, one direction."""
+    return [
+        np.array([[sign * step if (i, j) == (c, a) else 0.0 for j in (0, 1)] for i in range(4)])
+        for c in range(4)
+        for a in (0, 1)
+        for sign in (1, -1)
+    ]
+
+
+def _from_corners(corners: Matrix, bank: Regions) -> Matrix:
+    """The map to a banked picture that has its corners there in the query."""
+    w, h = bank.width, bank.height
+    upright = np.array([[0, 0], [w, 0], [w, h], [0, h]], np.float32)
+    return np.asarray(cv2.getPerspectiveTransform(corners.astype(np.float32), upright))
 
 
 def _inner() -> NDArray[np.bool_]:

@@ -1,0 +1,249 @@
+"""One picture against a bank, from the cheapest sense to the dearest, until it is certain.
+
+    WHOLE          its PDQ hash in 8 orientations
+    TRIMMED        the same without borders, bars and chrome
+    REGIONS        its regional codes, within 4 bits
+    FAR            the same within 6
+    MIRRORED       its regional codes mirrored, within 6
+    FINE           more of its codes at more pixels, within 4
+    FINE_MIRRORED  these mirrored
+
+A pass that finds nothing certain leaves the next to look; the first certain finding ends
+the cascade, and so does the end of the time. An answer says which passes ran: one that
+was cut short is no statement that nothing is there.
+"""
+
+from __future__ import annotations
+
+import enum
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final, NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from imageward_index.fingerprint import Box, Fingerprint
+from imageward_index.geometry import Alignment, Query, align, map_corners, refine, verify
+from imageward_index.pdq import Orientation, OrientedHashes
+from imageward_index.picture import Picture
+from imageward_index.vote import CodeHits, rank_candidates
+
+NEAR_BITS: Final = 4
+FAR_BITS: Final = 6
+CANDIDATES_MAX: Final = 24
+"""Entries whose seeds are grown in a pass."""
+
+VERIFIED_MAX: Final = 10
+"""Maps whose windows are looked at in a pass."""
+
+_INLIERS_MIN: Final = 2
+
+Corners = tuple[tuple[float, float], ...]
+
+
+class Pass(enum.IntEnum):
+    """The steps of the cascade, in order."""
+
+    WHOLE = 0
+    TRIMMED = 1
+    REGIONS = 2
+    FAR = 3
+    MIRRORED = 4
+    FINE = 5
+    FINE_MIRRORED = 6
+
+
+FAST: Final = Pass.REGIONS
+THOROUGH: Final = Pass.FINE_MIRRORED
+
+
+class WholeHits(NamedTuple):
+    """PDQ hashes of a bank near those of a picture: (m,) each, and any order."""
+
+    orientations: NDArray[np.int64]
+    entries: NDArray[np.int64]
+    distances: NDArray[np.int32]
+
+
+class Searchable(Protocol):
+    """What the cascade asks of a bank. Entries that are withdrawn are in none of the answers."""
+
+    def find_whole(self, codes: NDArray[np.uint8]) -> WholeHits:
+        """Find the PDQ hashes near the codes (8, 32), each within its bank's radius."""
+
+    def find_codes(self, codes: NDArray[np.uint64], radius_bits: int) -> CodeHits:
+        """Find every regional code within a radius, inclusive, of the codes (n,)."""
+
+    def fingerprint(self, entry_id: int) -> Fingerprint | None:
+        """The fingerprint of an entry that hits named; None if it was withdrawn since."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """An entry that was found in a picture, and how.
+
+    Attributes:
+        entry_id: the entry.
+        found_by: the pass that found it.
+        certain: whether it may speak for a BLOCK; otherwise a person should look.
+        distance_bits: of the PDQ hashes; None where regions found it.
+        orientation: how the picture was turned for that; None likewise.
+        coverage: 0..1, how much of the one was found in the other; None where PDQ found it.
+        inliers: codes that agree on where it lies; 0 where PDQ found it.
+        corners: where the entry's content lies in the picture, and the picture's content
+            in the entry's image, clockwise from the top left, in shares of width and
+            height; they may lie outside of 0..1. Empty where PDQ found it.
+    """
+
+    entry_id: int
+    found_by: Pass
+    certain: bool
+    distance_bits: int | None = None
+    orientation: Orientation | None = None
+    coverage: float | None = None
+    inliers: int = 0
+    corners_in_picture: Corners = ()
+    corners_in_entry: Corners = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What the cascade found.
+
+    Attributes:
+        findings: certain ones first, then by nearness or coverage.
+        passes: the steps that ran.
+        complete: whether nothing that was asked for was left out for want of time.
+    """
+
+    findings: tuple[Finding, ...]
+    passes: tuple[Pass, ...]
+    complete: bool
+
+    @property
+    def certain(self) -> bool:
+        """Whether a finding is certain."""
+        return any(finding.certain for finding in self.findings)
+
+
+def look_up(
+    picture: Picture,
+    bank: Searchable,
+    *,
+    budget_s: float,
+    last: Pass = THOROUGH,
+    clock: Callable[[], float] = time.monotonic,
+) -> Answer:
+    """Run the passes up to `last` until one is certain or the budget is spent.
+
+    A pass that has begun is finished, so an answer may come one pass late.
+    """
+    deadline = clock() + budget_s
+    findings: dict[int, Finding] = {}
+    ran: list[Pass] = []
+    for step in Pass:
+        if step > last or any(finding.certain for finding in findings.values()):
+            break
+        if clock() >= deadline:
+            return Answer(_sorted(findings), tuple(ran), complete=False)
+        _keep_best(findings, _run(step, picture, bank))
+        ran.append(step)
+    return Answer(_sorted(findings), tuple(ran), complete=True)
+
+
+def _run(step: Pass, picture: Picture, bank: Searchable) -> list[Finding]:
+    if step is Pass.WHOLE:
+        return _find_whole(step, picture.whole, bank)
+    if step is Pass.TRIMMED:
+        return _find_whole(step, picture.trimmed, bank) if picture.trimmed else []
+    query = picture.fine if step >= Pass.FINE else picture.coarse
+    if step in {Pass.MIRRORED, Pass.FINE_MIRRORED}:
+        query = query.mirror()
+    radius_bits = FAR_BITS if step in {Pass.FAR, Pass.MIRRORED} else NEAR_BITS
+    return _find_parts(step, query, picture.box, bank, radius_bits)
+
+
+def _find_whole(step: Pass, hashes: OrientedHashes, bank: Searchable) -> list[Finding]:
+    hits = bank.find_whole(hashes.codes)
+    rows = zip(*(column.tolist() for column in hits), strict=True)
+    return [
+        Finding(
+            entry_id,
+            step,
+            certain=True,
+            distance_bits=distance,
+            orientation=Orientation(orientation),
+        )
+        for orientation, entry_id, distance in rows
+    ]
+
+
+def _find_parts(
+    step: Pass, query: Query, box: Box, bank: Searchable, radius_bits: int
+) -> list[Finding]:
+    hits = bank.find_codes(query.regions.codes, radius_bits)
+    maps = []
+    for candidate in rank_candidates(hits, CANDIDATES_MAX):
+        stored = bank.fingerprint(candidate.entry_id)
+        if stored is None or stored.regional is None:
+            continue
+        grown = [align(query, stored.regional.regions, seed) for seed in candidate.seeds]
+        maps += [
+            (inliers, candidate.entry_id, stored.regional, to_bank)
+            for inliers, to_bank in grown
+            if inliers >= _INLIERS_MIN
+        ]
+    maps.sort(key=lambda grown: -grown[0])
+    findings = []
+    for inliers, entry_id, part, to_bank in maps[:VERIFIED_MAX]:
+        alignment = verify(query, part.regions, part.grid, inliers, to_bank)
+        if alignment.is_doubtful:
+            alignment = refine(query, part.regions, part.grid, alignment)
+        if alignment.is_certain or alignment.is_doubtful:
+            findings.append(_as_finding(step, entry_id, alignment, query, box, part))
+    return findings
+
+
+def _as_finding(step, entry_id, alignment, query, box, part) -> Finding:
+    return Finding(
+        entry_id,
+        step,
+        certain=alignment.is_certain,
+        coverage=alignment.coverage,
+        inliers=alignment.inliers,
+        corners_in_picture=_corners(
+            np.linalg.inv(alignment.to_bank), part.regions, query.pyramid, box
+        ),
+        corners_in_entry=_corners(alignment.to_bank, query.pyramid, part.regions, part.content),
+    )
+
+
+def _corners(matrix, of, within, box) -> Corners:
+    """Corners of one content in another's image, in shares of that image's sides."""
+    corners = map_corners(matrix, of.width, of.height)
+    if corners is None:
+        return ()
+    shares = corners / (within.width, within.height) * (box.width, box.height)
+    return tuple(map(tuple, (shares + (box.left, box.top)).tolist()))
+
+
+def _keep_best(findings: dict[int, Finding], new: list[Finding]) -> None:
+    for finding in new:
+        known = findings.get(finding.entry_id)
+        if known is None or _rank(finding) < _rank(known):
+            findings[finding.entry_id] = finding
+
+
+def _rank(finding: Finding) -> tuple[bool, int, float, int]:
+    return (
+        not finding.certain,
+        finding.distance_bits or 0,
+        -(finding.coverage or 1.0),
+        finding.entry_id,
+    )
+
+
+def _sorted(findings: dict[int, Finding]) -> tuple[Finding, ...]:
+    return tuple(sorted(findings.values(), key=_rank))
