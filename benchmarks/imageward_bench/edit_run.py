@@ -96,7 +96,9 @@ def measure_false_blocks(
     """
     half = len(images) // 2
     banked, unknown = list(images[:half]), [*images[half:], *others]
-    banked += [image for _, image in negatives.overlaid([decode(i) for i in banked[:OVERLAID_BANKED]])]
+    banked += [
+        image for _, image in negatives.overlaid([decode(i) for i in banked[:OVERLAID_BANKED]])
+    ]
     engine.bank(banked)
     tallies: dict[str, Tally] = defaultdict(Tally)
     highest: dict[str, Highest] = defaultdict(Highest)
@@ -108,7 +110,9 @@ def measure_false_blocks(
     return dict(tallies), dict(highest), len(banked)
 
 
-def passes_of(engine: Imageward, images: Sequence[bytes], chosen: Sequence[int], seed: int) -> Counter[str]:
+def passes_of(
+    engine: Imageward, images: Sequence[bytes], chosen: Sequence[int], seed: int
+) -> Counter[str]:
     """Count which pass found the edits."""
     passes: Counter[str] = Counter()
     for _, _, upload in edited(images, chosen, seed):

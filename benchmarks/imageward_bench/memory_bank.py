@@ -25,8 +25,11 @@ class MemoryBank:
         self._whole = Index()
         codes = [np.frombuffer(one.whole.code, np.uint8) for one in self._fingerprints]
         self._whole.add(np.arange(len(codes)), np.reshape(codes, (-1, 32)).astype(np.uint8))
-        parts = [one.regional.regions.codes if one.regional else NONE for one in fingerprints]
-        self._entries = np.repeat(np.arange(len(parts)), [len(part) for part in parts])
+        parts = [
+            NONE,
+            *(one.regional.regions.codes if one.regional else NONE for one in self._fingerprints),
+        ]
+        self._entries = np.repeat(np.arange(len(parts)) - 1, [len(part) for part in parts])
         self._ordinals = np.concatenate([np.arange(len(part)) for part in parts])
         self._codes = faiss.IndexBinaryFlat(8 * CODE_BYTES)
         self._codes.add(_as_bytes(np.concatenate(parts)))

@@ -91,7 +91,9 @@ def logo(picture: Picture, _rng: Generator) -> Picture:
     size = min(rows, columns) // 6
     centre = (columns - size, rows - size)
     cv2.circle(done, centre, size * 3 // 4, (40, 40, 220), -1, cv2.LINE_AA)
-    cv2.putText(done, "TV", (centre[0] - size // 2, centre[1] + size // 4), FONT, size / 40, WHITE, 2)
+    cv2.putText(
+        done, "TV", (centre[0] - size // 2, centre[1] + size // 4), FONT, size / 40, WHITE, 2
+    )
     return done
 
 
@@ -188,7 +190,16 @@ def _screen(picture: Picture, rng: Generator, paper: int, ink: int) -> Picture:
     top, left = 180, (width - shown.shape[1]) // 2
     screen[top : top + shown.shape[0], left : left + shown.shape[1]] = shown
     _chrome(screen, colour, top + shown.shape[0])
-    cv2.putText(screen, f"{rng.integers(2, 999)} likes", (24, top + shown.shape[0] + 100), FONT, 0.8, colour, 1, cv2.LINE_AA)
+    cv2.putText(
+        screen,
+        f"{rng.integers(2, 999)} likes",
+        (24, top + shown.shape[0] + 100),
+        FONT,
+        0.8,
+        colour,
+        1,
+        cv2.LINE_AA,
+    )
     return screen
 
 
@@ -200,7 +211,9 @@ def _chrome(screen: Picture, colour: Colour, foot: int) -> None:
     cv2.putText(screen, "some_user_name", (115, 130), FONT, 0.8, colour, 1, cv2.LINE_AA)
     for place in range(3):
         cv2.circle(screen, (45 + 70 * place, foot + 45), 20, colour, 3, cv2.LINE_AA)
-    cv2.putText(screen, "some_user_name what a day", (24, foot + 145), FONT, 0.7, colour, 1, cv2.LINE_AA)
+    cv2.putText(
+        screen, "some_user_name what a day", (24, foot + 145), FONT, 0.7, colour, 1, cv2.LINE_AA
+    )
     for place in range(5):
         at = (54 + 108 * place, 1035)
         cv2.rectangle(screen, (at[0] - 18, at[1] - 18), (at[0] + 18, at[1] + 18), colour, 3)
@@ -210,7 +223,9 @@ def _stranger(picture: Picture, rng: Generator) -> Picture:
     """Make something that is no picture of the bank, of the same size."""
     rows, columns = picture.shape[:2]
     done = cv2.resize(
-        rng.integers(0, 256, (12, 16, 3)).astype(np.uint8), (columns, rows), interpolation=cv2.INTER_CUBIC
+        rng.integers(0, 256, (12, 16, 3)).astype(np.uint8),
+        (columns, rows),
+        interpolation=cv2.INTER_CUBIC,
     )
     for _ in range(25):
         centre = (int(rng.integers(columns)), int(rng.integers(rows)))

@@ -24,11 +24,21 @@ from typing import Final, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from imageward_index.fingerprint import Box, Fingerprint
-from imageward_index.geometry import Alignment, Query, align, map_corners, refine, verify
+from imageward_index.box import Box
+from imageward_index.fingerprint import Fingerprint, RegionalPart
+from imageward_index.geometry import (
+    INLIERS_MIN,
+    Alignment,
+    Matrix,
+    Query,
+    align,
+    map_corners,
+    refine,
+    verify,
+)
 from imageward_index.pdq import Orientation, OrientedHashes
 from imageward_index.picture import Picture
-from imageward_index.vote import CodeHits, rank_candidates
+from imageward_index.vote import Candidate, CodeHits, rank_candidates
 
 NEAR_BITS: Final = 4
 FAR_BITS: Final = 6
@@ -37,8 +47,6 @@ CANDIDATES_MAX: Final = 24
 
 VERIFIED_MAX: Final = 10
 """Maps whose windows are looked at in a pass."""
-
-_INLIERS_MIN: Final = 2
 
 Corners = tuple[tuple[float, float], ...]
 
@@ -128,6 +136,15 @@ class Answer:
         return any(finding.certain for finding in self.findings)
 
 
+class _Grown(NamedTuple):
+    """A map that a seed has grown to: query to the entry's content."""
+
+    inliers: int
+    entry_id: int
+    part: RegionalPart
+    to_bank: Matrix
+
+
 def look_up(
     picture: Picture,
     bank: Searchable,
@@ -162,7 +179,7 @@ def _run(step: Pass, picture: Picture, bank: Searchable) -> list[Finding]:
     if step in {Pass.MIRRORED, Pass.FINE_MIRRORED}:
         query = query.mirror()
     radius_bits = FAR_BITS if step in {Pass.FAR, Pass.MIRRORED} else NEAR_BITS
-    return _find_parts(step, query, picture.box, bank, radius_bits)
+    return _find_parts(step, query, bank, radius_bits)
 
 
 def _find_whole(step: Pass, hashes: OrientedHashes, bank: Searchable) -> list[Finding]:
@@ -180,53 +197,62 @@ def _find_whole(step: Pass, hashes: OrientedHashes, bank: Searchable) -> list[Fi
     ]
 
 
-def _find_parts(
-    step: Pass, query: Query, box: Box, bank: Searchable, radius_bits: int
-) -> list[Finding]:
+def _find_parts(step: Pass, query: Query, bank: Searchable, radius_bits: int) -> list[Finding]:
     hits = bank.find_codes(query.regions.codes, radius_bits)
-    maps = []
-    for candidate in rank_candidates(hits, CANDIDATES_MAX):
-        stored = bank.fingerprint(candidate.entry_id)
-        if stored is None or stored.regional is None:
-            continue
-        grown = [align(query, stored.regional.regions, seed) for seed in candidate.seeds]
-        maps += [
-            (inliers, candidate.entry_id, stored.regional, to_bank)
-            for inliers, to_bank in grown
-            if inliers >= _INLIERS_MIN
-        ]
-    maps.sort(key=lambda grown: -grown[0])
+    grown = [
+        one
+        for candidate in rank_candidates(hits, CANDIDATES_MAX)
+        for one in _grow(query, candidate, bank.fingerprint(candidate.entry_id))
+    ]
+    grown.sort(key=lambda one: -one.inliers)
     findings = []
-    for inliers, entry_id, part, to_bank in maps[:VERIFIED_MAX]:
-        alignment = verify(query, part.regions, part.grid, inliers, to_bank)
-        if alignment.is_doubtful:
-            alignment = refine(query, part.regions, part.grid, alignment)
+    for one in grown[:VERIFIED_MAX]:
+        alignment = _verify(query, one)
         if alignment.is_certain or alignment.is_doubtful:
-            findings.append(_as_finding(step, entry_id, alignment, query, box, part))
+            findings.append(_as_finding(step, query, one, alignment))
     return findings
 
 
-def _as_finding(step, entry_id, alignment, query, box, part) -> Finding:
+def _grow(query: Query, candidate: Candidate, stored: Fingerprint | None) -> list[_Grown]:
+    """Grow each seed of a candidate to a map; those that stay alone are dropped."""
+    if stored is None or stored.regional is None:
+        return []
+    part = stored.regional
+    maps = (align(query, part.regions, seed) for seed in candidate.seeds)
+    return [
+        _Grown(inliers, candidate.entry_id, part, to_bank)
+        for inliers, to_bank in maps
+        if inliers >= INLIERS_MIN
+    ]
+
+
+def _verify(query: Query, grown: _Grown) -> Alignment:
+    regions, grid = grown.part.regions, grown.part.grid
+    alignment = verify(query, regions, grid, grown.inliers, grown.to_bank)
+    return refine(query, regions, grid, alignment) if alignment.is_doubtful else alignment
+
+
+def _as_finding(step: Pass, query: Query, grown: _Grown, alignment: Alignment) -> Finding:
+    regions, pyramid = grown.part.regions, query.pyramid
+    in_query = map_corners(np.linalg.inv(alignment.to_bank), regions.width, regions.height)
+    in_bank = map_corners(alignment.to_bank, pyramid.width, pyramid.height)
     return Finding(
-        entry_id,
+        grown.entry_id,
         step,
         certain=alignment.is_certain,
         coverage=alignment.coverage,
         inliers=alignment.inliers,
-        corners_in_picture=_corners(
-            np.linalg.inv(alignment.to_bank), part.regions, query.pyramid, box
-        ),
-        corners_in_entry=_corners(alignment.to_bank, query.pyramid, part.regions, part.content),
+        corners_in_picture=_in_shares(in_query, pyramid.width, pyramid.height, query.content),
+        corners_in_entry=_in_shares(in_bank, regions.width, regions.height, grown.part.content),
     )
 
 
-def _corners(matrix, of, within, box) -> Corners:
-    """Corners of one content in another's image, in shares of that image's sides."""
-    corners = map_corners(matrix, of.width, of.height)
+def _in_shares(corners: Matrix | None, width: float, height: float, box: Box) -> Corners:
+    """Corners within a part of this size, as shares of the image that the part is of."""
     if corners is None:
         return ()
-    shares = corners / (within.width, within.height) * (box.width, box.height)
-    return tuple(map(tuple, (shares + (box.left, box.top)).tolist()))
+    shares = corners / (width, height) * (box.width, box.height) + (box.left, box.top)
+    return tuple((x, y) for x, y in shares.tolist())
 
 
 def _keep_best(findings: dict[int, Finding], new: list[Finding]) -> None:

@@ -8,9 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 
-def lowest_frequencies(
-    samples: int, count: int
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def lowest_frequencies(samples: int, count: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """The `count` lowest frequencies but the zeroth, down and across, by u^2 + v^2."""
     pairs = ((u, v) for u in range(samples) for v in range(samples) if u or v)
     lowest = sorted(pairs, key=lambda pair: (pair[0] ** 2 + pair[1] ** 2, pair))[:count]

@@ -16,6 +16,7 @@ when it is made, so that a fingerprint read back is the one that was written.
     48+8n    32n   their frames: x 10 bits, y 10, size 5, angle 7, the lowest first
     48+12n   4096  the signs of the grid's 256 windows
     560+12n  256   which of them are textured, the first in the lowest bit
+    592+12n  256   which of them are smooth, likewise; none is both
 
 It knows neither pixels nor banks.
 """
@@ -30,13 +31,14 @@ from typing import Final, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from imageward_index.box import Box
 from imageward_index.errors import InvalidFingerprint
 from imageward_index.grid import WINDOWS, Grid
 from imageward_index.pdq import QUALITY_MAX, PdqHash
 from imageward_index.regions import BANK_CODES_MAX, Regions
 
 VERSION: Final = 1
-FINGERPRINT_BYTES_MAX: Final = 592 + 12 * BANK_CODES_MAX
+FINGERPRINT_BYTES_MAX: Final = 624 + 12 * BANK_CODES_MAX
 
 _HEAD: Final = struct.Struct("<BB32sB")
 _SIZES: Final = struct.Struct("<4H2HB")
@@ -51,20 +53,7 @@ _ANGLES: Final = 128
 # Sizes of a level's pixel run over five octaves, from 1/512 of the longer side.
 _SIZE_FIRST: Final = -9.0
 _SIZES_PER_OCTAVE: Final = 6.2
-_GRID_BYTES: Final = WINDOWS * 2 + WINDOWS // 8
-
-
-@dataclass(frozen=True, slots=True)
-class Box:
-    """A part of an image, in shares of its width and height: 0..1, width and height over 0."""
-
-    left: float
-    top: float
-    width: float
-    height: float
-
-
-WHOLE_IMAGE: Final = Box(0.0, 0.0, 1.0, 1.0)
+_GRID_BYTES: Final = WINDOWS * 2 + 2 * (WINDOWS // 8)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -101,7 +90,7 @@ class Fingerprint:
         return hash(self.to_bytes())
 
     def to_bytes(self) -> bytes:
-        """Write the wire form: 35 bytes, or 592 and 12 for each code, 3,568 at most."""
+        """Write the wire form: 35 bytes, or 624 and 12 for each code, 3,600 at most."""
         quality = self.whole.quality
         flags = _QUALITY_KNOWN * (quality is not None) | _REGIONAL * (self.regional is not None)
         head = _HEAD.pack(VERSION, flags, self.whole.code, quality or 0)
@@ -152,6 +141,7 @@ def _write_regional(part: RegionalPart) -> bytes:
             _pack_frames(regions).astype("<u4").tobytes(),
             part.grid.signs.astype("<u2").tobytes(),
             np.packbits(part.grid.textured, bitorder="little").tobytes(),
+            np.packbits(part.grid.smooth, bitorder="little").tobytes(),
         )
     )
 
@@ -182,8 +172,11 @@ def _read_regional(data: bytes) -> RegionalPart:
 
 def _read_grid(data: bytes) -> Grid:
     signs = np.frombuffer(data, "<u2", WINDOWS).astype(np.uint16)
-    mask = np.frombuffer(data, np.uint8, WINDOWS // 8, 2 * WINDOWS)
-    return Grid(signs, np.unpackbits(mask, bitorder="little").astype(np.bool_))
+    masks = np.frombuffer(data, np.uint8, offset=2 * WINDOWS)
+    textured, smooth = np.unpackbits(masks, bitorder="little").astype(np.bool_).reshape(2, WINDOWS)
+    both = int((textured & smooth).sum())
+    _require(both == 0, "has windows that are textured and smooth", both)
+    return Grid(signs, textured, smooth)
 
 
 def _pack_frames(regions: Regions) -> NDArray[np.uint32]:

@@ -17,10 +17,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from imageward_index.box import Box
+from imageward_index.decode import cv2
 from imageward_index.grid import TEXTURE_MIN, WINDOWS_A_SIDE, Grid, see_grid
 from imageward_index.guided_match import align_seed
 from imageward_index.pyramid import Pyramid
@@ -30,10 +31,13 @@ WINDOW_RADIUS_BITS: Final = 3
 INLIERS_MIN: Final = 2
 WINDOWS_MIN: Final = 4
 
-COVERAGE_MIN: Final = 0.30
-COVERAGE_PER_BIT: Final = 0.35
-COVERAGE_ENOUGH: Final = 0.70
-"""Certain is a coverage of 0.30 and 0.35 for each bit of mean distance, or of 0.70."""
+COVERAGE_MIN: Final = 0.28
+COVERAGE_PER_BIT: Final = 0.50
+COVERAGE_FOR_FEW: Final = 0.20
+WINDOWS_MANY: Final = 64
+COVERAGE_ENOUGH: Final = 0.80
+"""Certain is a coverage of 0.28, 0.50 for each bit of mean distance and up to 0.20 where few
+windows are seen; or of 0.80."""
 
 COVERAGE_DOUBTFUL: Final = 0.25
 """From here on a person may want to look, and it pays to fit the map closer."""
@@ -47,15 +51,23 @@ Matrix = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Query:
-    """One picture that is looked for: its pyramid, and its regions, mirrored or not."""
+    """A part of a picture that is looked up.
+
+    Attributes:
+        pyramid: of the part, as it is.
+        regions: of the part, mirrored or not.
+        content: which part of the picture it is.
+        mirrored: whether the regions are.
+    """
 
     pyramid: Pyramid
     regions: Regions
+    content: Box
     mirrored: bool = False
 
     def mirror(self) -> Query:
         """Look for the picture with left and right swapped; the pyramid stays as it is."""
-        return Query(self.pyramid, self.regions.mirror(), not self.mirrored)
+        return Query(self.pyramid, self.regions.mirror(), self.content, not self.mirrored)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -82,8 +94,11 @@ class Alignment:
     @property
     def margin(self) -> float:
         """How far the coverage is above what is enough; below 0 it is not."""
-        needed = min(COVERAGE_MIN + COVERAGE_PER_BIT * self.distance_bits, COVERAGE_ENOUGH)
-        return self.coverage - needed
+        few = max(0.0, 1 - (self.windows + self.against) / WINDOWS_MANY)
+        needed = (
+            COVERAGE_MIN + COVERAGE_PER_BIT * self.distance_bits + COVERAGE_FOR_FEW * few
+        )
+        return self.coverage - min(needed, COVERAGE_ENOUGH)
 
     @property
     def is_certain(self) -> bool:
@@ -119,7 +134,7 @@ def verify(query: Query, bank: Regions, grid: Grid, inliers: int, to_bank: Matri
     distances = np.bitwise_count(view.signs ^ grid.signs)
     alike = seen & (distances <= WINDOW_RADIUS_BITS)
     # Something stands where the bank has a plain wall.
-    intruding = view.inside & ~grid.textured & _INNER & (view.contrasts >= 2 * TEXTURE_MIN)
+    intruding = view.inside & grid.smooth & _INNER & (view.contrasts >= 2 * TEXTURE_MIN)
     windows = int(alike.sum())
     if not windows:
         return Alignment(to_bank, inliers)

@@ -101,7 +101,9 @@ def tip_of(frame: Floats, arm: float, quarter: int) -> tuple[float, float]:
 
 
 @compiled
-def add_equation(matrix: Floats, right: Floats, place: Floats, x: float, y: float, w: float) -> None:
+def add_equation(
+    matrix: Floats, right: Floats, place: Floats, x: float, y: float, w: float
+) -> None:
     """Add a weighted observation, place -> (x, y), to the normal equations of an affine map."""
     for i in range(3):
         for j in range(3):
@@ -139,9 +141,7 @@ def fit_affine(
 
 
 @compiled
-def fit_homography(
-    frames: Floats, to: Floats, pairs: Ints, ridge: float
-) -> tuple[bool, Floats]:
+def fit_homography(frames: Floats, to: Floats, pairs: Ints, ridge: float) -> tuple[bool, Floats]:
     """Fit the homography of paired centres by linear least squares.
 
     The two terms of perspective are held towards zero by `ridge`, at the centre of the

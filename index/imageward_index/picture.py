@@ -12,17 +12,12 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from imageward_index.fingerprint import (
-    WHOLE_IMAGE,
-    Box,
-    Fingerprint,
-    RegionalPart,
-    round_regional,
-)
+from imageward_index.box import WHOLE_IMAGE, Box
+from imageward_index.fingerprint import Fingerprint, RegionalPart, round_regional
 from imageward_index.geometry import Query
 from imageward_index.grid import find_grid
 from imageward_index.pdq import OrientedHashes, hash_grey, hash_orientations
-from imageward_index.pyramid import Pyramid, build_pyramid
+from imageward_index.pyramid import build_pyramid
 from imageward_index.regions import (
     BANK_CODES_MAX,
     BANK_SIDE,
@@ -70,21 +65,22 @@ class Picture:
 
     @cached_property
     def coarse(self) -> Query:
-        """Its regions as a crop would show them: few, of its larger features."""
-        return self._query(QUERY_SIDE, QUERY_CODES_MAX)
+        """The regions of its content as a crop would show them: few, of larger features."""
+        return _query(self._content[0], self.box, QUERY_SIDE, QUERY_CODES_MAX)
 
     @cached_property
     def fine(self) -> Query:
-        """Its regions as a bank has them."""
-        return self._query(BANK_SIDE, BANK_CODES_MAX)
+        """The regions of all of it, as many as a bank has: what is lost by a wrong trim is here."""
+        return _query(self._grey, WHOLE_IMAGE, BANK_SIDE, BANK_CODES_MAX)
 
     @cached_property
     def _content(self) -> tuple[Grey, Box]:
         return _content(self._grey)
 
-    def _query(self, side: int, codes_max: int) -> Query:
-        pyramid: Pyramid = build_pyramid(self._content[0], side)
-        return Query(pyramid, find_regions(pyramid, codes_max))
+
+def _query(grey: Grey, box: Box, side: int, codes_max: int) -> Query:
+    pyramid = build_pyramid(grey, side)
+    return Query(pyramid, find_regions(pyramid, codes_max), box)
 
 
 def _content(grey: Grey) -> tuple[Grey, Box]:

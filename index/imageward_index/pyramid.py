@@ -10,9 +10,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
+
+from imageward_index.decode import cv2
 
 LEVEL_RATIO: Final = 2**0.5
 LEVEL_SIDE_MIN: Final = 36

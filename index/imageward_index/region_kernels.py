@@ -177,7 +177,9 @@ def find_angle(patch: Floats, radius: float) -> float:
 
 
 @compiled
-def sign_patch(patch: Floats, basis: Floats, us: Ints, vs: Ints, rowed: Floats) -> tuple[int, float]:
+def sign_patch(
+    patch: Floats, basis: Floats, us: Ints, vs: Ints, rowed: Floats
+) -> tuple[int, float]:
     """Take the DCT at frequencies (us, vs): its signs, the first lowest, and its energy."""
     side = len(patch)
     for u in range(len(basis)):

@@ -10,16 +10,17 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
+
+from imageward_index.decode import cv2
 
 LOOK_SIDE: Final = 256
 """Pixels of the longer side of the reduced picture that is looked at."""
 
 PAPER_SHARE: Final = 0.5
 SHADE_REACH: Final = 3
-EDGE_SHARE: Final = 0.8
+EDGE_SHARE: Final = 0.95
 GAP_SHARE: Final = 0.02
 CONTENT_SHARE_MIN: Final = 0.2
 TRIM_SHARE_MIN: Final = 0.03
@@ -52,9 +53,7 @@ def find_content(grey: NDArray[np.uint8]) -> Box | None:
     if min(kept) > 1 - TRIM_SHARE_MIN or min(kept) < CONTENT_SHARE_MIN:
         return None
     down, across = rows / look.shape[0], columns / look.shape[1]
-    return Box(
-        round(top * down), round(bottom * down), round(left * across), round(right * across)
-    )
+    return Box(round(top * down), round(bottom * down), round(left * across), round(right * across))
 
 
 def _paper_lines(look: NDArray[np.uint8]) -> NDArray[np.bool_]:
