@@ -6,6 +6,7 @@ import typer
 from rich.console import Console
 
 from imageward_bench import demo as demo_run
+from imageward_bench.edits_command import edits
 
 EXIT_WRONG = 1
 
@@ -27,6 +28,9 @@ def demo() -> None:
     """Bank real photographs, send altered copies, withdraw, crash, restart; show every verdict."""
     if not demo_run.run(Console()):
         raise typer.Exit(EXIT_WRONG)
+
+
+app.command()(edits)
 
 
 def main() -> None:

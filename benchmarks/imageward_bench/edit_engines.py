@@ -145,7 +145,7 @@ class Orb:
     name = "ORB"
 
     def __init__(self) -> None:
-        self._orb = cv2.ORB_create(ORB_FEATURES)
+        self._orb = cv2.ORB.create(ORB_FEATURES)
         self._matcher = cv2.BFMatcher(cv2.NORM_HAMMING)
         self._places: list[NDArray[np.float32]] = []
         self._codes: list[NDArray[np.uint8]] = []

@@ -47,7 +47,7 @@ def _saved(*steps: Step, quality: int = QUALITY) -> Callable[[Picture, Generator
 
 def _pixelwise(change: Callable[[Picture], cv2.typing.MatLike]) -> Step:
     """Make a step of a change that needs no generator."""
-    return lambda picture, _rng: change(picture).clip(0, 255).astype(np.uint8)
+    return lambda picture, _rng: np.asarray(change(picture)).clip(0, 255).astype(np.uint8)
 
 
 def _scaled(across: float, down: float) -> Step:
@@ -69,7 +69,7 @@ def _gamma(power: float) -> Step:
 
 def _sepia(picture: Picture) -> cv2.typing.MatLike:
     grey = cv2.cvtColor(picture, cv2.COLOR_BGR2GRAY)[..., None] / 255.0
-    return 40 + grey * np.array([130.0, 175.0, 210.0])
+    return np.asarray(40 + grey * np.array([130.0, 175.0, 210.0]))
 
 
 def _equalised(picture: Picture) -> cv2.typing.MatLike:
@@ -79,7 +79,7 @@ def _equalised(picture: Picture) -> cv2.typing.MatLike:
 def _vignetted(picture: Picture) -> cv2.typing.MatLike:
     rows, columns = picture.shape[:2]
     y, x = np.mgrid[-1 : 1 : rows * 1j, -1 : 1 : columns * 1j]
-    return picture * (1 - 0.35 * (x**2 + y**2))[..., None] * np.array([0.85, 1.0, 1.15])
+    return np.asarray(picture * (1 - 0.35 * (x**2 + y**2))[..., None] * np.array([0.85, 1.0, 1.15]))
 
 
 def _sharpened(picture: Picture) -> cv2.typing.MatLike:

@@ -171,7 +171,7 @@ def _with_emoji(picture: Picture, x: float, y: float, radius: float) -> Picture:
         eye = at + radius * np.array([0.35 * side, -0.25])
         cv2.circle(done, _point(eye), max(1, round(radius * 0.12)), BLACK, -1, cv2.LINE_AA)
     axes = (max(1, round(radius * 0.55)), max(1, round(radius * 0.5)))
-    mouth = _point(at + (0, radius * 0.1))
+    mouth = _point(at + np.array([0, radius * 0.1]))
     cv2.ellipse(done, mouth, axes, 0, 10, 170, BLACK, max(1, round(radius * 0.09)), cv2.LINE_AA)
     return done
 

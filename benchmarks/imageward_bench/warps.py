@@ -33,7 +33,7 @@ def _turn(picture: Picture, degrees: float) -> Picture:
     to = cv2.getRotationMatrix2D((columns / 2, rows / 2), degrees, 1.0)
     cosine, sine = np.abs(to[0, :2])
     size = (round(columns * cosine + rows * sine), round(columns * sine + rows * cosine))
-    to[:, 2] += (np.array(size) - (columns, rows)) / 2
+    to[:, 2] = to[:, 2] + (np.array(size) - (columns, rows)) / 2
     return cv2.warpAffine(picture, to, size, flags=cv2.INTER_LINEAR).astype(np.uint8)
 
 

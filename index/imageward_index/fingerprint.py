@@ -189,7 +189,8 @@ def _pack_frames(regions: Regions) -> NDArray[np.uint32]:
         np.mod(np.rint(angles / (2 * math.pi) * _ANGLES), _ANGLES),
     )
     x, y, size, angle = (part.astype(np.uint32) for part in parts)
-    return x | y << np.uint32(10) | size << np.uint32(20) | angle << np.uint32(25)
+    packed = x | y << np.uint32(10) | size << np.uint32(20) | angle << np.uint32(25)
+    return np.asarray(packed, np.uint32)
 
 
 def _unpack_frames(packed: NDArray[np.uint32], width: float, height: float) -> NDArray[np.float64]:

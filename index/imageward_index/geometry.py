@@ -46,7 +46,7 @@ _NUDGES: Final = (0.012, 0.006)
 _DETERMINANT_MIN: Final = 1e-9
 _LATTICE: Final = 24
 
-Matrix = NDArray[np.float64]
+Matrix = NDArray[np.floating]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -95,9 +95,7 @@ class Alignment:
     def margin(self) -> float:
         """How far the coverage is above what is enough; below 0 it is not."""
         few = max(0.0, 1 - (self.windows + self.against) / WINDOWS_MANY)
-        needed = (
-            COVERAGE_MIN + COVERAGE_PER_BIT * self.distance_bits + COVERAGE_FOR_FEW * few
-        )
+        needed = COVERAGE_MIN + COVERAGE_PER_BIT * self.distance_bits + COVERAGE_FOR_FEW * few
         return self.coverage - min(needed, COVERAGE_ENOUGH)
 
     @property

@@ -76,7 +76,7 @@ def find_grid(pyramid: Pyramid) -> Grid:
 
 
 def see_grid(
-    pyramid: Pyramid, width: float, height: float, to_picture: NDArray[np.float64]
+    pyramid: Pyramid, width: float, height: float, to_picture: NDArray[np.floating]
 ) -> View:
     """Sign the windows of a banked picture of this size where a homography puts them."""
     signs = np.empty(WINDOWS, np.uint16)
@@ -88,7 +88,7 @@ def see_grid(
         pyramid.shapes,
         pyramid.width,
         pyramid.height,
-        to_picture,
+        np.asarray(to_picture, np.float64),
         _windows(width, height),
         _BASIS,
         _US,

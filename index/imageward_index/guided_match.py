@@ -32,19 +32,20 @@ _SEED_TURN = 0.5
 _TURN = 0.4
 _ARM = 16.0
 _ARM_WEIGHT = 0.1
+_PAIRS_MIN = 2
 _HOMOGRAPHY_PAIRS_MIN = 8
 _RIDGE = 0.01
 
 
 @compiled
-def count_bits(code: int) -> int:
+def count_bits(code: np.uint64) -> int:
     """Count the ones of a uint64."""
     code = code - ((code >> np.uint64(1)) & np.uint64(0x5555555555555555))
     code = (code & np.uint64(0x3333333333333333)) + (
         (code >> np.uint64(2)) & np.uint64(0x3333333333333333)
     )
     code = (code + (code >> np.uint64(4))) & np.uint64(0x0F0F0F0F0F0F0F0F)
-    return np.int64((code * np.uint64(0x0101010101010101)) >> np.uint64(56))
+    return int((code * np.uint64(0x0101010101010101)) >> np.uint64(56))
 
 
 @compiled
@@ -58,7 +59,7 @@ def is_near(mapped: Floats, frame: Floats, reach: float, octaves: float, turn_ma
     if ratio > 2.0**octaves or ratio < 2.0**-octaves:
         return False
     turn = abs(mapped[3] - frame[3])
-    return min(turn, 2 * math.pi - turn) <= turn_max
+    return bool(min(turn, 2 * math.pi - turn) <= turn_max)
 
 
 @compiled
@@ -125,7 +126,7 @@ def align_seed(
     )  # fmt: skip
     count = 1
     for reach in _REACHES:
-        if len(pairs) < 2:
+        if len(pairs) < _PAIRS_MIN:
             return count, best
         solved, matrix = fit_affine(frames, to_frames, pairs, _ARM, _ARM_WEIGHT)
         if not solved:

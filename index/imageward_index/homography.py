@@ -45,7 +45,7 @@ def map_frame(matrix: Floats, frame: Floats, mapped: Floats) -> bool:
     mapped[1] = y
     mapped[2] = frame[2] * math.sqrt(abs(xx * yy - xy * yx))
     mapped[3] = math.atan2(yx * cosine + yy * sine, xx * cosine + xy * sine)
-    return mapped[2] > 0.0
+    return bool(mapped[2] > 0.0)
 
 
 @compiled
@@ -66,17 +66,22 @@ def similarity_between(frame: Floats, to: Floats) -> Floats:
 
 
 @compiled
+def swap_rows(matrix: Floats, i: int, j: int) -> None:
+    """Swap two rows in place."""
+    for column in range(matrix.shape[1]):
+        matrix[i, column], matrix[j, column] = matrix[j, column], matrix[i, column]
+
+
+@compiled
 def solve(matrix: Floats, right: Floats) -> bool:
     """Solve matrix @ x = right in place, by elimination with pivots; False if singular."""
     size = len(matrix)
     for i in range(size):
-        pivot = i + np.argmax(np.abs(matrix[i:, i]))
+        pivot = i + int(np.argmax(np.abs(matrix[i:, i])))
         if abs(matrix[pivot, i]) < _PIVOT_MIN:
             return False
-        for j in range(size):
-            matrix[i, j], matrix[pivot, j] = matrix[pivot, j], matrix[i, j]
-        for j in range(right.shape[1]):
-            right[i, j], right[pivot, j] = right[pivot, j], right[i, j]
+        swap_rows(matrix, i, pivot)
+        swap_rows(right, i, pivot)
         for row in range(size):
             factor = matrix[row, i] / matrix[i, i]
             if row != i and factor != 0.0:

@@ -31,7 +31,7 @@ def sample(pixels: Flat, start: int, rows: int, columns: int, y: float, x: float
     share = x - column
     top = pixels[at] + (pixels[at + right] - pixels[at]) * share
     bottom = pixels[at + below] + (pixels[at + below + right] - pixels[at + below]) * share
-    return top + (bottom - top) * (y - row)
+    return float(top + (bottom - top) * (y - row))
 
 
 @compiled
@@ -179,7 +179,7 @@ def find_angle(patch: Floats, radius: float) -> float:
 @compiled
 def sign_patch(
     patch: Floats, basis: Floats, us: Ints, vs: Ints, rowed: Floats
-) -> tuple[int, float]:
+) -> tuple[np.uint64, float]:
     """Take the DCT at frequencies (us, vs): its signs, the first lowest, and its energy."""
     side = len(patch)
     for u in range(len(basis)):

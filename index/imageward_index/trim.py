@@ -42,7 +42,7 @@ def find_content(grey: NDArray[np.uint8]) -> Box | None:
     scale = min(1.0, LOOK_SIDE / max(rows, columns))
     size = (max(1, round(columns * scale)), max(1, round(rows * scale)))
     # Nearest, not the mean: text between paper must leave the paper its shade.
-    look = np.asarray(cv2.resize(grey, size, interpolation=cv2.INTER_NEAREST))
+    look = np.asarray(cv2.resize(grey, size, interpolation=cv2.INTER_NEAREST), np.uint8)
     top, bottom, left, right = 0, look.shape[0], 0, look.shape[1]
     for _ in range(ROUNDS):
         first, last = _largest_run(_paper_lines(look[top:bottom, left:right]))
