@@ -31,13 +31,13 @@ WINDOW_RADIUS_BITS: Final = 3
 INLIERS_MIN: Final = 2
 WINDOWS_MIN: Final = 4
 
-COVERAGE_MIN: Final = 0.28
-COVERAGE_PER_BIT: Final = 0.50
+COVERAGE_MIN: Final = 0.30
+COVERAGE_PER_BIT: Final = 0.45
 COVERAGE_FOR_FEW: Final = 0.20
 WINDOWS_MANY: Final = 64
-COVERAGE_ENOUGH: Final = 0.80
-"""Certain is a coverage of 0.28, 0.50 for each bit of mean distance and up to 0.20 where few
-windows are seen; or of 0.80."""
+COVERAGE_ENOUGH: Final = 0.75
+"""Certain is a coverage of 0.30, 0.45 for each bit of mean distance and up to 0.20 where few
+windows are seen; or of 0.75."""
 
 COVERAGE_DOUBTFUL: Final = 0.25
 """From here on a person may want to look, and it pays to fit the map closer."""

@@ -16,17 +16,22 @@ Ints = NDArray[np.int64]
 
 
 @compiled
-def choose_level(step: float, levels: int) -> int:
-    """The level whose pixels are about as far apart as the samples; step in first-level pixels."""
-    return int(min(max(round(2 * math.log2(max(step, 1e-6))), 0), levels - 1))
+def choose_levels(step: float, levels: int) -> tuple[int, int, float]:
+    """The two levels between whose pixels the samples' step lies, and the share of the second.
+
+    Between levels because signs near zero turn with the blur: the same window must be
+    seen equally sharp at any scale. The step is in pixels of the first level.
+    """
+    at = min(max(2 * math.log2(max(step, 1e-6)), 0.0), levels - 1.0)
+    first = int(at)
+    return first, min(first + 1, levels - 1), at - first
 
 
 @compiled
 def see_window(
     pixels: NDArray[np.float32],
     start: int,
-    rows: int,
-    columns: int,
+    shape: Ints,
     width: float,
     height: float,
     matrix: Floats,
@@ -35,6 +40,7 @@ def see_window(
 ) -> bool:
     """Sample a window (x, y, width, height) through the map; False if a sample is outside."""
     side = len(patch)
+    rows, columns = shape
     for j in range(side):
         for i in range(side):
             x, y, w = map_point(
@@ -68,6 +74,7 @@ def sign_windows(
     """Sign the DCT of every window (x, y, width, height) as seen through the map."""
     side = basis.shape[1]
     patch = np.empty((side, side))
+    softer = np.empty((side, side))
     rowed = np.empty((len(basis), side))
     middle = np.zeros(4)
     mapped = np.zeros(4)
@@ -80,12 +87,13 @@ def sign_windows(
         inside[k] = map_frame(matrix, middle, mapped)
         if not inside[k]:
             continue
-        level = choose_level(mapped[2] * shapes[0, 1] / width, len(starts))
-        rows, columns = shapes[level]
+        sharp, soft, share = choose_levels(mapped[2] * shapes[0, 1] / width, len(starts))
         inside[k] = see_window(
-            pixels, starts[level], rows, columns, width, height, matrix, window, patch
+            pixels, starts[sharp], shapes[sharp], width, height, matrix, window, patch
         )
         if inside[k]:
+            see_window(pixels, starts[soft], shapes[soft], width, height, matrix, window, softer)
+            patch += share * (softer - patch)
             code, energy = sign_patch(patch, basis, us, vs, rowed)
             signs[k] = np.uint16(code)
             contrasts[k] = math.sqrt(energy) / side
