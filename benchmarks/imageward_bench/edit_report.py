@@ -9,17 +9,13 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import matplotlib as mpl
 import numpy as np
+from matplotlib.figure import Figure
 from rich.console import Console
 from rich.table import Table
 
 from imageward_bench.edit_run import Highest, Tally, median_ms
 from imageward_bench.edit_suite import CROPS_PERCENT
-
-mpl.use("Agg")
-
-from matplotlib import pyplot as plt
 
 LIBRARIES = ("numpy", "numba", "opencv-python-headless", "faiss-cpu")
 DPI = 110
@@ -119,7 +115,8 @@ def draw_heat_map(report: Report, path: Path) -> None:
     engines = list(report.recalls)
     edits = list(next(iter(report.recalls.values())))
     shares = np.array([[report.recalls[e][edit].recall for e in engines] for edit in edits])
-    figure, axes = plt.subplots(figsize=(2.6 + 1.1 * len(engines), 1.2 + 0.235 * len(edits)))
+    figure = Figure(figsize=(2.6 + 1.1 * len(engines), 1.2 + 0.235 * len(edits)))
+    axes = figure.subplots()
     axes.imshow(shares, cmap="RdYlGn", vmin=0, vmax=1, aspect="auto")
     axes.set_xticks(range(len(engines)), engines, rotation=30, ha="left")
     axes.xaxis.tick_top()
@@ -131,7 +128,8 @@ def draw_heat_map(report: Report, path: Path) -> None:
 
 def draw_crops(report: Report, path: Path) -> None:
     """Draw recall against the share of the picture that a crop keeps."""
-    figure, axes = plt.subplots(figsize=(7, 4.2))
+    figure = Figure(figsize=(7, 4.2))
+    axes = figure.subplots()
     for engine, tallies in report.recalls.items():
         recalls = [tallies[f"crop {percent} %"].recall for percent in CROPS_PERCENT]
         axes.plot(CROPS_PERCENT, recalls, marker="o", label=engine, clip_on=False)
@@ -145,4 +143,3 @@ def draw_crops(report: Report, path: Path) -> None:
 def _save(figure: Figure, path: Path) -> None:
     figure.tight_layout()
     figure.savefig(path, dpi=DPI)
-    plt.close(figure)

@@ -175,7 +175,7 @@ def test_a_known_warp_is_recovered(name: str, mirrored: bool, photograph: Photog
     rng = np.random.default_rng(8)
     behind = cv2.resize(rng.integers(0, 256, (9, 9), dtype=np.uint8), (columns, rows))
     warped = cv2.warpPerspective(colour, to, (columns, rows), behind, borderMode=5)
-    query = Picture(np.asarray(warped, np.uint8)).coarse
+    query = Picture(np.asarray(warped, np.uint8)).fine
     found = best_alignment(query.mirror() if mirrored else query, part_of(photograph(name)))
     longer = max(rows, columns)
     expected = cv2.perspectiveTransform(corners[np.newaxis].astype(float), to)[0] / longer
