@@ -64,7 +64,10 @@ def write_json(report: Report, path: Path) -> None:
         "mean_recall": {engine: report.mean_recall(engine) for engine in report.recalls},
         "median_ms": {engine: median_ms(tallies) for engine, tallies in report.recalls.items()},
         "recall": {
-            engine: {edit: [tally.found, tally.wrong, tally.sent] for edit, tally in edits.items()}
+            engine: {
+                edit: [tally.found, tally.doubtful, tally.wrong, tally.sent]
+                for edit, tally in edits.items()
+            }
             for engine, edits in report.recalls.items()
         },
         "negatives": {
@@ -95,6 +98,8 @@ def show(report: Report, console: Console) -> None:
     recall.add_section()
     recall.add_row("mean", *(f"{report.mean_recall(engine):.3f}" for engine in report.recalls))
     wrong = [sum(tally.wrong for tally in tallies.values()) for tallies in report.recalls.values()]
+    doubtful = [sum(t.doubtful for t in tallies.values()) for tallies in report.recalls.values()]
+    recall.add_row("left to a reviewer", *map(str, doubtful))
     recall.add_row("blocked as another", *map(str, wrong))
     times = [f"{median_ms(tallies):.1f}" for tallies in report.recalls.values()]
     recall.add_row("median ms, this bank", *times)

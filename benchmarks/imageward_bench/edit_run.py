@@ -13,7 +13,7 @@ from __future__ import annotations
 import statistics
 import time
 import zlib
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -38,12 +38,14 @@ class Tally:
         sent: uploads.
         found: blocked for the picture they are an edit of.
         wrong: blocked for another.
+        doubtful: not blocked, but named to a reviewer (imageward only).
         times_ms: time of each, decoding included.
     """
 
     sent: int = 0
     found: int = 0
     wrong: int = 0
+    doubtful: int = 0
     times_ms: list[float] = field(default_factory=list)
 
     @property
@@ -110,17 +112,6 @@ def measure_false_blocks(
     return dict(tallies), dict(highest), len(banked)
 
 
-def passes_of(
-    engine: Imageward, images: Sequence[bytes], chosen: Sequence[int], seed: int
-) -> Counter[str]:
-    """Count which pass found the edits."""
-    passes: Counter[str] = Counter()
-    for _, _, upload in edited(images, chosen, seed):
-        engine.find(upload)
-        passes[engine.answer.passes[-1].name if engine.answer.certain else "none"] += 1
-    return passes
-
-
 def median_ms(tallies: dict[str, Tally]) -> float:
     """The median time of an upload."""
     return statistics.median(ms for tally in tallies.values() for ms in tally.times_ms)
@@ -141,3 +132,5 @@ def _count(tally: Tally, engine: Engine, upload: bytes, expected: int | None) ->
     tally.sent += 1
     tally.found += found is not None and found == expected
     tally.wrong += found is not None and found != expected
+    if found is None and isinstance(engine, Imageward):
+        tally.doubtful += any(one.entry_id == expected for one in engine.answer.findings)

@@ -29,7 +29,7 @@ def edits(
     out: Path = Path("edits"),
     photographs: Annotated[int, typer.Option(help="How many are edited.", min=1)] = 100,
     overlaid: Annotated[int, typer.Option(help="Negatives under each overlay.", min=0)] = 60,
-    peers: Annotated[int, typer.Option(help="How many are edited for peers.", min=0)] = 20,
+    peers: Annotated[int, typer.Option(help="How many are edited for peers.", min=0)] = 10,
     seed: int = 20,
 ) -> None:
     """Measure recall over every edit and false blocks over every kind of negatives."""

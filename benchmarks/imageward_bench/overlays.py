@@ -117,8 +117,8 @@ def emoji_small(picture: Picture, rng: Generator) -> Picture:
 def scribble(picture: Picture, rng: Generator) -> Picture:
     """Draw over it with a thick pen."""
     done = picture.copy()
-    points = rng.uniform(0, 1, (9, 2)) * (picture.shape[1], picture.shape[0])
-    width = max(2, min(picture.shape[:2]) // 30)
+    points = rng.uniform(0, 1, (6, 2)) * (picture.shape[1], picture.shape[0])
+    width = max(2, min(picture.shape[:2]) // 40)
     cv2.polylines(done, [points.astype(np.int32)], False, (60, 20, 230), width, cv2.LINE_AA)  # noqa: FBT003 OpenCV's own signature
     return done
 

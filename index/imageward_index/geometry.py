@@ -31,13 +31,14 @@ WINDOW_RADIUS_BITS: Final = 3
 INLIERS_MIN: Final = 2
 WINDOWS_MIN: Final = 4
 
-COVERAGE_MIN: Final = 0.30
-COVERAGE_PER_BIT: Final = 0.45
+COVERAGE_MIN: Final = 0.35
+COVERAGE_EXACT: Final = 0.12
+COVERAGE_PER_BIT: Final = 0.68
 COVERAGE_FOR_FEW: Final = 0.20
 WINDOWS_MANY: Final = 64
 COVERAGE_ENOUGH: Final = 0.75
-"""Certain is a coverage of 0.30, 0.45 for each bit of mean distance and up to 0.20 where few
-windows are seen; or of 0.75."""
+"""Certain is a coverage of 0.12 and 0.68 for each bit of mean distance, but at least 0.35; up
+to 0.20 more where fewer than 64 windows are seen; 0.75 is always enough."""
 
 COVERAGE_DOUBTFUL: Final = 0.25
 """From here on a person may want to look, and it pays to fit the map closer."""
@@ -95,7 +96,8 @@ class Alignment:
     def margin(self) -> float:
         """How far the coverage is above what is enough; below 0 it is not."""
         few = max(0.0, 1 - (self.windows + self.against) / WINDOWS_MANY)
-        needed = COVERAGE_MIN + COVERAGE_PER_BIT * self.distance_bits + COVERAGE_FOR_FEW * few
+        needed = max(COVERAGE_MIN, COVERAGE_EXACT + COVERAGE_PER_BIT * self.distance_bits)
+        needed += COVERAGE_FOR_FEW * few
         return self.coverage - min(needed, COVERAGE_ENOUGH)
 
     @property

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from imageward_bench.edit_suite import EDITS, Edit
 from imageward_bench.edits import decode, jpeg
@@ -17,6 +18,7 @@ from imageward_index.cascade import FAST, THOROUGH, Answer, Pass, look_up
 from imageward_index.decode import decode_grey
 from imageward_index.fingerprint import Fingerprint
 from imageward_index.picture import Picture, take_fingerprint
+from imageward_index.vote import CodeHits
 
 Photograph = Callable[[str], bytes]
 
@@ -143,6 +145,27 @@ def test_an_answer_says_when_time_ran_out(
     )
 
     assert (len(answer.passes), answer.complete) == (passes, False)
+
+
+class Listening(MemoryBank):
+    """A bank that remembers what it was asked."""
+
+    def __init__(self, fingerprints: list[Fingerprint]) -> None:
+        super().__init__(fingerprints)
+        self.asked: list[tuple[int, int]] = []
+
+    def find_codes(self, codes: NDArray[np.uint64], radius_bits: int) -> CodeHits:
+        """Answer, and remember how many codes were asked for, and how far."""
+        self.asked.append((len(codes), radius_bits))
+        return super().find_codes(codes, radius_bits)
+
+
+def test_each_pass_asks_as_far_as_it_says(photograph: Photograph) -> None:
+    """128 codes within 4 bits, then 6, then 6 mirrored; 248 within 4, and mirrored."""
+    bank = Listening([fingerprint_of(photograph("coffee.png"))])
+    ask(photograph("gravel.png"), bank)
+
+    assert bank.asked == [(128, 4), (128, 6), (128, 6), (248, 4), (248, 4)]
 
 
 def test_plain_hashes_are_found_by_pdq_only(photograph: Photograph) -> None:
