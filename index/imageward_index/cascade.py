@@ -100,9 +100,10 @@ class Finding:
         orientation: how the picture was turned for that; None likewise.
         coverage: 0..1, how much of the one was found in the other; None where PDQ found it.
         inliers: codes that agree on where it lies; 0 where PDQ found it.
-        corners: where the entry's content lies in the picture, and the picture's content
-            in the entry's image, clockwise from the top left, in shares of width and
-            height; they may lie outside of 0..1. Empty where PDQ found it.
+        corners_in_picture: where the entry's content lies in the picture, clockwise from
+            its top left, in shares of the picture's width and height; they may lie outside
+            of 0..1. Empty where PDQ found it.
+        corners_in_entry: where the looked-up content lies in the entry's image, likewise.
     """
 
     entry_id: int
