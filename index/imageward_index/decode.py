@@ -27,6 +27,7 @@ __all__ = [
     "IMAGE_PIXELS_MAX",
     "IMAGE_SIDE_MAX",
     "JPEG_SCANS_MAX",
+    "cv2",
     "decode_grey",
 ]
 

@@ -8,6 +8,7 @@
     │   │   └── UndecodableImage    torn, forged or over a bound of structure
     │   ├── LowQuality              too little detail to be banked
     │   ├── InvalidHash             a code of the wrong width, or a quality out of range
+    │   ├── InvalidFingerprint      bytes that are no fingerprint of a known version
     │   ├── InvalidRadius           a radius outside 0..63 bits
     │   └── InvalidBatch            empty, too long, or ids that repeat
     ├── BankNotFound                a bank that was asked for by name is not there
@@ -66,6 +67,10 @@ class LowQuality(InvalidInput):
 
 class InvalidHash(InvalidInput):
     """A code has the wrong width, or a quality is out of range."""
+
+
+class InvalidFingerprint(InvalidInput):
+    """Bytes are not the wire form of a fingerprint, or of a version that is not known."""
 
 
 class InvalidRadius(InvalidInput):

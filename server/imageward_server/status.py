@@ -43,6 +43,7 @@ TABLE: dict[type[Exception], Row] = {
     index_errors.UndecodableImage: Row(_INVALID, ErrorReason.ERROR_REASON_UNDECODABLE_IMAGE),
     index_errors.LowQuality: Row(_INVALID, ErrorReason.ERROR_REASON_LOW_QUALITY),
     index_errors.InvalidHash: Row(_INVALID, ErrorReason.ERROR_REASON_INVALID_HASH),
+    index_errors.InvalidFingerprint: Row(_INVALID, ErrorReason.ERROR_REASON_INVALID_HASH),
     index_errors.InvalidRadius: Row(_INVALID, ErrorReason.ERROR_REASON_INVALID_RADIUS),
     index_errors.InvalidBatch: Row(_INVALID, ErrorReason.ERROR_REASON_INVALID_BATCH),
     index_errors.BankNotFound: Row(

@@ -1,0 +1,80 @@
+"""The command `imageward-bench edits`: measure, then say it in four ways."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import typer
+from rich.console import Console
+
+from imageward_bench.edit_engines import Imageward, available_peers
+from imageward_bench.edit_report import Report, draw_crops, draw_heat_map, show, write_json
+from imageward_bench.edit_run import measure_false_blocks, measure_recall, read_folder
+from imageward_index.decode import decode_grey
+from imageward_index.picture import take_fingerprint
+
+EXIT_FALSE_BLOCKS = 1
+SIZED = 50
+
+Folder = Annotated[Path, typer.Option(exists=True, file_okay=False)]
+
+
+def edits(
+    bank: Folder,
+    negatives: Annotated[Path | None, typer.Option(exists=True, file_okay=False)] = None,
+    out: Path = Path("edits"),
+    photographs: Annotated[int, typer.Option(help="How many are edited.", min=1)] = 100,
+    overlaid: Annotated[int, typer.Option(help="Negatives under each overlay.", min=0)] = 60,
+    peers: Annotated[int, typer.Option(help="How many are edited for peers.", min=0)] = 10,
+    seed: int = 20,
+) -> None:
+    """Measure recall over every edit and false blocks over every kind of negatives."""
+    console = Console()
+    images = read_folder(bank)
+    others = read_folder(negatives) if negatives else []
+    order = np.random.default_rng(seed).permutation(len(images)).tolist()
+    report = Report(
+        {
+            "seed": seed,
+            "bank": len(images),
+            "negatives": len(others),
+            "edited": min(photographs, len(images)),
+            "edited_for_peers": min(peers, len(images)),
+            "overlaid": overlaid,
+        }
+    )
+    console.print(f"seed {seed}, {len(images)} photographs")
+    engine = Imageward()
+    begun = time.perf_counter()
+    engine.bank(images)
+    report.bank_ms = (time.perf_counter() - begun) / len(images) * 1000
+    report.fingerprint_bytes = int(
+        statistics.median(
+            len(take_fingerprint(decode_grey(image)).to_bytes()) for image in images[:SIZED]
+        )
+    )
+    report.recalls[engine.name] = measure_recall(engine, images, order[:photographs], seed)
+    _measure_peers(report, images, order[:peers], seed)
+    # Shuffled, so that a folder's order is not what parts bank and negatives.
+    shuffled = [images[number] for number in order]
+    report.negatives, report.highest, _ = measure_false_blocks(
+        engine, shuffled, others, overlaid=overlaid, seed=seed
+    )
+    out.mkdir(parents=True, exist_ok=True)
+    write_json(report, out / "edits.json")
+    draw_heat_map(report, out / "edits.png")
+    draw_crops(report, out / "crops.png")
+    show(report, console)
+    if report.false_blocks:
+        raise typer.Exit(EXIT_FALSE_BLOCKS)
+
+
+def _measure_peers(report: Report, images: list[bytes], chosen: list[int], seed: int) -> None:
+    here, report.missing = available_peers()
+    for peer in here if chosen else []:
+        peer.bank(images)
+        report.recalls[peer.name] = measure_recall(peer, images, chosen, seed)

@@ -1,0 +1,183 @@
+"""Plane maps as 3 x 3 matrices: applied, estimated. Compiled, and nothing else.
+
+A map takes (x, y, 1) to (x', y', w'); places behind the camera have a small w' or none.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+from imageward_index.compiled import compiled
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+_PIVOT_MIN = 1e-12
+
+
+@compiled
+def map_point(matrix: Floats, x: float, y: float) -> tuple[float, float, float]:
+    """Map a place; the third value is its divisor, and the others count only if it is > 0."""
+    w = matrix[2, 0] * x + matrix[2, 1] * y + matrix[2, 2]
+    if w <= 0.0:
+        return 0.0, 0.0, w
+    to_x = (matrix[0, 0] * x + matrix[0, 1] * y + matrix[0, 2]) / w
+    to_y = (matrix[1, 0] * x + matrix[1, 1] * y + matrix[1, 2]) / w
+    return to_x, to_y, w
+
+
+@compiled
+def map_frame(matrix: Floats, frame: Floats, mapped: Floats) -> bool:
+    """Map a frame (x, y, scale, angle) by the map's derivative there; False if it cannot be."""
+    x, y, w = map_point(matrix, frame[0], frame[1])
+    if w <= 0.0:
+        return False
+    xx = (matrix[0, 0] - x * matrix[2, 0]) / w
+    xy = (matrix[0, 1] - x * matrix[2, 1]) / w
+    yx = (matrix[1, 0] - y * matrix[2, 0]) / w
+    yy = (matrix[1, 1] - y * matrix[2, 1]) / w
+    cosine = math.cos(frame[3])
+    sine = math.sin(frame[3])
+    mapped[0] = x
+    mapped[1] = y
+    mapped[2] = frame[2] * math.sqrt(abs(xx * yy - xy * yx))
+    mapped[3] = math.atan2(yx * cosine + yy * sine, xx * cosine + xy * sine)
+    return bool(mapped[2] > 0.0)
+
+
+@compiled
+def similarity_between(frame: Floats, to: Floats) -> Floats:
+    """The turn, scale and shift that put one frame (x, y, scale, angle) on another."""
+    scale = to[2] / frame[2]
+    cosine = scale * math.cos(to[3] - frame[3])
+    sine = scale * math.sin(to[3] - frame[3])
+    matrix = np.zeros((3, 3))
+    matrix[0, 0] = cosine
+    matrix[0, 1] = -sine
+    matrix[1, 0] = sine
+    matrix[1, 1] = cosine
+    matrix[0, 2] = to[0] - cosine * frame[0] + sine * frame[1]
+    matrix[1, 2] = to[1] - sine * frame[0] - cosine * frame[1]
+    matrix[2, 2] = 1.0
+    return matrix
+
+
+@compiled
+def swap_rows(matrix: Floats, i: int, j: int) -> None:
+    """Swap two rows in place."""
+    for column in range(matrix.shape[1]):
+        matrix[i, column], matrix[j, column] = matrix[j, column], matrix[i, column]
+
+
+@compiled
+def solve(matrix: Floats, right: Floats) -> bool:
+    """Solve matrix @ x = right in place, by elimination with pivots; False if singular."""
+    size = len(matrix)
+    for i in range(size):
+        pivot = i + int(np.argmax(np.abs(matrix[i:, i])))
+        if abs(matrix[pivot, i]) < _PIVOT_MIN:
+            return False
+        swap_rows(matrix, i, pivot)
+        swap_rows(right, i, pivot)
+        for row in range(size):
+            factor = matrix[row, i] / matrix[i, i]
+            if row != i and factor != 0.0:
+                for j in range(i, size):
+                    matrix[row, j] -= factor * matrix[i, j]
+                for j in range(right.shape[1]):
+                    right[row, j] -= factor * right[i, j]
+    for i in range(size):
+        for j in range(right.shape[1]):
+            right[i, j] /= matrix[i, i]
+    return True
+
+
+@compiled
+def tip_of(frame: Floats, arm: float, quarter: int) -> tuple[float, float]:
+    """The end of an arm of so many level pixels along a frame's angle, or a quarter on."""
+    angle = frame[3] + quarter * (math.pi / 2)
+    return (
+        frame[0] + arm * frame[2] * math.cos(angle),
+        frame[1] + arm * frame[2] * math.sin(angle),
+    )
+
+
+@compiled
+def add_equation(
+    matrix: Floats, right: Floats, place: Floats, x: float, y: float, w: float
+) -> None:
+    """Add a weighted observation, place -> (x, y), to the normal equations of an affine map."""
+    for i in range(3):
+        for j in range(3):
+            matrix[i, j] += w * place[i] * place[j]
+        right[i, 0] += w * place[i] * x
+        right[i, 1] += w * place[i] * y
+
+
+@compiled
+def fit_affine(
+    frames: Floats, to: Floats, pairs: Ints, arm: float, arm_weight: float
+) -> tuple[bool, Floats]:
+    """Fit the affine map of paired frames by least squares.
+
+    Of each frame the centre counts, and the tips of two arms with a small weight: so
+    even one pair gives a map, and a few in a row do not leave it loose.
+    """
+    matrix = np.zeros((3, 3))
+    right = np.zeros((3, 2))
+    place = np.ones(3)
+    for k in range(len(pairs)):
+        frame, target = frames[pairs[k, 0]], to[pairs[k, 1]]
+        place[0], place[1] = frame[0], frame[1]
+        add_equation(matrix, right, place, target[0], target[1], 1.0)
+        for quarter in range(2):
+            place[0], place[1] = tip_of(frame, arm, quarter)
+            x, y = tip_of(target, arm, quarter)
+            add_equation(matrix, right, place, x, y, arm_weight)
+    solved = solve(matrix, right)
+    fitted = np.zeros((3, 3))
+    fitted[0] = right[:, 0]
+    fitted[1] = right[:, 1]
+    fitted[2, 2] = 1.0
+    return solved, fitted
+
+
+@compiled
+def fit_homography(frames: Floats, to: Floats, pairs: Ints, ridge: float) -> tuple[bool, Floats]:
+    """Fit the homography of paired centres by linear least squares.
+
+    The two terms of perspective are held towards zero by `ridge`, at the centre of the
+    places, so that a few pairs close together do not make a wild map.
+    """
+    matrix = np.zeros((8, 8))
+    right = np.zeros((8, 1))
+    row = np.zeros(8)
+    middle_x = frames[pairs[:, 0], 0].mean()
+    middle_y = frames[pairs[:, 0], 1].mean()
+    for k in range(len(pairs)):
+        x = frames[pairs[k, 0], 0] - middle_x
+        y = frames[pairs[k, 0], 1] - middle_y
+        for axis in range(2):
+            target = to[pairs[k, 1], axis]
+            row[:] = 0.0
+            row[3 * axis] = x
+            row[3 * axis + 1] = y
+            row[3 * axis + 2] = 1.0
+            row[6] = -x * target
+            row[7] = -y * target
+            for i in range(8):
+                for j in range(8):
+                    matrix[i, j] += row[i] * row[j]
+                right[i, 0] += row[i] * target
+    matrix[6, 6] += ridge
+    matrix[7, 7] += ridge
+    solved = solve(matrix, right)
+    fitted = np.ones((3, 3))
+    fitted[0] = right[0:3, 0]
+    fitted[1] = right[3:6, 0]
+    fitted[2, :2] = right[6:8, 0]
+    fitted[:, 2] -= fitted[:, 0] * middle_x + fitted[:, 1] * middle_y
+    return solved, fitted

@@ -1,0 +1,97 @@
+"""A grey picture to all that is hashed of it: for a bank, and for a check.
+
+1. The whole picture gives its PDQ hash, in 8 orientations for a check.
+2. `trim` finds its content, without borders, bars and chrome.
+3. The content gives regions and grid: a screenshot is the picture in it, not the app.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from imageward_index.box import WHOLE_IMAGE, Box
+from imageward_index.fingerprint import Fingerprint, RegionalPart, round_regional
+from imageward_index.geometry import Query
+from imageward_index.grid import find_grid
+from imageward_index.pdq import OrientedHashes, hash_grey, hash_orientations
+from imageward_index.pyramid import build_pyramid
+from imageward_index.regions import (
+    BANK_CODES_MAX,
+    BANK_SIDE,
+    QUERY_CODES_MAX,
+    QUERY_SIDE,
+    find_regions,
+)
+from imageward_index.trim import find_content
+
+Grey = NDArray[np.uint8]
+
+
+def take_fingerprint(grey: Grey) -> Fingerprint:
+    """Take all hashes of a grey picture (H, W), 0..255, to be banked."""
+    content, box = _content(grey)
+    pyramid = build_pyramid(content, BANK_SIDE)
+    regions = find_regions(pyramid, BANK_CODES_MAX)
+    part = RegionalPart(box, regions, find_grid(pyramid))
+    return Fingerprint(hash_grey(grey), round_regional(part))
+
+
+class Picture:
+    """A picture that is checked; each of its hashes is taken when it is first asked for.
+
+    Not safe for concurrent use: a check has its own.
+    """
+
+    def __init__(self, grey: Grey) -> None:
+        self._grey = grey
+
+    @cached_property
+    def whole(self) -> OrientedHashes:
+        """The PDQ hashes of the picture."""
+        return hash_orientations(self._grey)
+
+    @cached_property
+    def trimmed(self) -> OrientedHashes | None:
+        """The PDQ hashes of its content; None where that is all of it."""
+        return None if self.box == WHOLE_IMAGE else hash_orientations(self._content[0])
+
+    @property
+    def box(self) -> Box:
+        """Where its content lies."""
+        return self._content[1]
+
+    @cached_property
+    def coarse(self) -> Query:
+        """The regions of its content as a crop would show them: few, of larger features."""
+        return _query(self._content[0], self.box, QUERY_SIDE, QUERY_CODES_MAX)
+
+    @cached_property
+    def fine(self) -> Query:
+        """The regions of all of it, as many as a bank has: what is lost by a wrong trim is here."""
+        return _query(self._grey, WHOLE_IMAGE, BANK_SIDE, BANK_CODES_MAX)
+
+    @cached_property
+    def _content(self) -> tuple[Grey, Box]:
+        return _content(self._grey)
+
+
+def _query(grey: Grey, box: Box, side: int, codes_max: int) -> Query:
+    pyramid = build_pyramid(grey, side)
+    return Query(pyramid, find_regions(pyramid, codes_max), box)
+
+
+def _content(grey: Grey) -> tuple[Grey, Box]:
+    rows, columns = grey.shape
+    found = find_content(grey)
+    if found is None:
+        return grey, WHOLE_IMAGE
+    box = Box(
+        found.left / columns,
+        found.top / rows,
+        (found.right - found.left) / columns,
+        (found.bottom - found.top) / rows,
+    )
+    return np.ascontiguousarray(grey[found.top : found.bottom, found.left : found.right]), box

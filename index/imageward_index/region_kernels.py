@@ -1,0 +1,231 @@
+"""Compiled loops over a pyramid: extrema, orientations, and the signs of patches.
+
+Levels lie one after the other in a flat array; `start`, `rows` and `columns` say where
+one is. Nothing else is in here, and nothing in here knows what the results mean.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+from imageward_index.compiled import compiled
+
+Flat = NDArray[np.float32]
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+
+@compiled
+def sample(pixels: Flat, start: int, rows: int, columns: int, y: float, x: float) -> float:
+    """Interpolate a level at row y and column x; beyond its borders they go on."""
+    y = min(max(y, 0.0), rows - 1.0)
+    x = min(max(x, 0.0), columns - 1.0)
+    row = int(y)
+    column = int(x)
+    at = start + row * columns + column
+    right = 1 if column + 1 < columns else 0
+    below = columns if row + 1 < rows else 0
+    share = x - column
+    top = pixels[at] + (pixels[at + right] - pixels[at]) * share
+    bottom = pixels[at + below] + (pixels[at + below + right] - pixels[at + below]) * share
+    return float(top + (bottom - top) * (y - row))
+
+
+@compiled
+def is_extremum(edges: Flat, at: int, columns: int, sign: float) -> bool:
+    """Say whether a pixel is above its eight neighbours; of equals the first is."""
+    value = sign * edges[at]
+    for ahead in (1, columns - 1, columns, columns + 1):
+        if sign * edges[at + ahead] > value or sign * edges[at - ahead] >= value:
+            return False
+    return True
+
+
+@compiled
+def refine_place(
+    edges: Flat, at: int, columns: int, sign: float, ratio_max: float
+) -> tuple[bool, float, float]:
+    """Fit a paraboloid: whether it is a blob and no edge, and the offsets down and across."""
+    value = 2 * sign * edges[at]
+    across = sign * (edges[at + 1] + edges[at - 1]) - value
+    down = sign * (edges[at + columns] + edges[at - columns]) - value
+    both = (sign / 4) * (
+        edges[at + columns + 1]
+        + edges[at - columns - 1]
+        - edges[at + columns - 1]
+        - edges[at - columns + 1]
+    )
+    bend = across * down - both * both
+    if bend <= 0 or (across + down) ** 2 * ratio_max >= (ratio_max + 1) ** 2 * bend:
+        return False, 0.0, 0.0
+    slope_x = (sign / 2) * (edges[at + 1] - edges[at - 1])
+    slope_y = (sign / 2) * (edges[at + columns] - edges[at - columns])
+    x = (both * slope_y - down * slope_x) / bend
+    y = (both * slope_x - across * slope_y) / bend
+    return True, min(max(y, -0.5), 0.5), min(max(x, -0.5), 0.5)
+
+
+@compiled
+def sample_other(
+    edges: Flat, starts: Ints, shapes: Ints, level: int, other: int, y: float, x: float
+) -> float:
+    """Interpolate another level at a place of this one."""
+    rows, columns = shapes[other]
+    other_y = (y + 0.5) * rows / shapes[level, 0] - 0.5
+    other_x = (x + 0.5) * columns / shapes[level, 1] - 0.5
+    return sample(edges, starts[other], rows, columns, other_y, other_x)
+
+
+@compiled
+def refine_level(finer: float, value: float, coarser: float) -> float:
+    """Fit a parabola through three levels: the offset of its top, in levels."""
+    bend = finer + coarser - 2 * value
+    return 0.0 if bend >= 0 else min(max((finer - coarser) / (2 * bend), -0.5), 0.5)
+
+
+@compiled
+def find_extrema(
+    edges: Flat,
+    starts: Ints,
+    shapes: Ints,
+    strength_min: float,
+    margin: int,
+    ratio_max: float,
+    points: Floats,
+) -> int:
+    """Fill rows of (level, y, x, level offset, strength), in pixels of the level.
+
+    A point is extreme among its eight neighbours and against both neighbouring levels.
+
+    Returns:
+        How many there are, at most the rows given.
+    """
+    count = 0
+    for level in range(1, len(starts) - 1):
+        rows, columns = shapes[level]
+        for row in range(margin, rows - margin):
+            for column in range(margin, columns - margin):
+                at = starts[level] + row * columns + column
+                strength = abs(edges[at])
+                if strength < strength_min or count == len(points):
+                    continue
+                sign = 1.0 if edges[at] > 0 else -1.0
+                if not is_extremum(edges, at, columns, sign):
+                    continue
+                blob, down, across = refine_place(edges, at, columns, sign, ratio_max)
+                if not blob:
+                    continue
+                y, x = row + down, column + across
+                finer = sign * sample_other(edges, starts, shapes, level, level - 1, y, x)
+                coarser = sign * sample_other(edges, starts, shapes, level, level + 1, y, x)
+                if finer > strength or coarser > strength:
+                    continue
+                points[count, 0] = level
+                points[count, 1] = y
+                points[count, 2] = x
+                points[count, 3] = refine_level(finer, strength, coarser)
+                points[count, 4] = strength
+                count += 1
+    return count
+
+
+@compiled
+def take_patch(
+    pixels: Flat,
+    start: int,
+    rows: int,
+    columns: int,
+    y: float,
+    x: float,
+    down_step: float,
+    across_step: float,
+    patch: Floats,
+) -> None:
+    """Sample a square patch around a place; a step along it goes so far down and across."""
+    side = len(patch)
+    for j in range(side):
+        v = j - (side - 1) / 2
+        for i in range(side):
+            u = i - (side - 1) / 2
+            patch[j, i] = sample(
+                pixels,
+                start,
+                rows,
+                columns,
+                y + u * down_step + v * across_step,
+                x + u * across_step - v * down_step,
+            )
+
+
+@compiled
+def find_angle(patch: Floats, radius: float) -> float:
+    """Point from the middle to the centroid of brightness within a disc of samples."""
+    side = len(patch)
+    down = 0.0
+    across = 0.0
+    for j in range(side):
+        v = j - (side - 1) / 2
+        for i in range(side):
+            u = i - (side - 1) / 2
+            if u * u + v * v <= radius * radius:
+                across += u * patch[j, i]
+                down += v * patch[j, i]
+    return math.atan2(down, across)
+
+
+@compiled
+def sign_patch(
+    patch: Floats, basis: Floats, us: Ints, vs: Ints, rowed: Floats
+) -> tuple[np.uint64, float]:
+    """Take the DCT at frequencies (us, vs): its signs, the first lowest, and its energy."""
+    side = len(patch)
+    for u in range(len(basis)):
+        for i in range(side):
+            total = 0.0
+            for j in range(side):
+                total += basis[u, j] * patch[j, i]
+            rowed[u, i] = total
+    code = np.uint64(0)
+    energy = 0.0
+    for bit in range(len(us)):
+        total = 0.0
+        for i in range(side):
+            total += rowed[us[bit], i] * basis[vs[bit], i]
+        energy += total * total
+        if total > 0:
+            code |= np.uint64(1) << np.uint64(bit)
+    return code, energy
+
+
+@compiled
+def describe_points(
+    pixels: Flat,
+    starts: Ints,
+    shapes: Ints,
+    points: Floats,
+    half_width: float,
+    disc_radius: float,
+    basis: Floats,
+    us: Ints,
+    vs: Ints,
+    angles: Floats,
+    codes: NDArray[np.uint64],
+) -> None:
+    """Give every point of `find_extrema` its angle and the code of its oriented patch."""
+    side = basis.shape[1]
+    patch = np.empty((side, side))
+    rowed = np.empty((len(basis), side))
+    for k in range(len(points)):
+        level = int(points[k, 0])
+        rows, columns = shapes[level]
+        start, y, x = starts[level], points[k, 1], points[k, 2]
+        step = 2 * half_width / side * 2.0 ** (points[k, 3] / 2)
+        take_patch(pixels, start, rows, columns, y, x, 0.0, step, patch)
+        angle = find_angle(patch, disc_radius)
+        down, across = step * math.sin(angle), step * math.cos(angle)
+        take_patch(pixels, start, rows, columns, y, x, down, across, patch)
+        codes[k], _ = sign_patch(patch, basis, us, vs, rowed)
+        angles[k] = angle
