@@ -20,17 +20,28 @@ from imageward_index.picture import take_fingerprint
 EXIT_FALSE_BLOCKS = 1
 SIZED = 50
 
-Folder = Annotated[Path, typer.Option(exists=True, file_okay=False)]
+BankFolder = Annotated[
+    Path, typer.Option(help="Folder of photographs to bank.", exists=True, file_okay=False)
+]
+OtherFolder = Annotated[
+    Path | None,
+    typer.Option(help="Folder of other photographs, not banked.", exists=True, file_okay=False),
+]
+OutFolder = Annotated[Path, typer.Option(help="Folder for the JSON and the pictures.")]
+Photographs = Annotated[int, typer.Option(help="How many of the banked are edited.", min=1)]
+Overlaid = Annotated[int, typer.Option(help="Negatives under each overlay.", min=0)]
+Peers = Annotated[int, typer.Option(help="How many are edited for peers.", min=0)]
+Seed = Annotated[int, typer.Option(help="Seed of edits, overlays and choices.")]
 
 
 def edits(
-    bank: Folder,
-    negatives: Annotated[Path | None, typer.Option(exists=True, file_okay=False)] = None,
-    out: Path = Path("edits"),
-    photographs: Annotated[int, typer.Option(help="How many are edited.", min=1)] = 100,
-    overlaid: Annotated[int, typer.Option(help="Negatives under each overlay.", min=0)] = 60,
-    peers: Annotated[int, typer.Option(help="How many are edited for peers.", min=0)] = 10,
-    seed: int = 20,
+    bank: BankFolder,
+    negatives: OtherFolder = None,
+    out: OutFolder = Path("edits"),
+    photographs: Photographs = 100,
+    overlaid: Overlaid = 60,
+    peers: Peers = 10,
+    seed: Seed = 20,
 ) -> None:
     """Measure recall over every edit and false blocks over every kind of negatives."""
     console = Console()
