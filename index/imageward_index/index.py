@@ -208,7 +208,11 @@ class Index:
             for segment in segments
             if segment.path not in kept
         ]
-        rest = self._rest(base.frozen, fresh)
+        # A withdrawal and a restoration that came as one change leave a code alive in a
+        # segment that the sealing process, which saw them apart, has merged without it.
+        staying = {segment.path for segment in segments}
+        dropped = [live for live in base.segments if live.segment.path not in staying]
+        rest = self._rest((*base.frozen, *dropped), fresh)
         with self._changing:
             for ids in self._withdrawn_since:
                 rest.withdraw(ids)
@@ -222,16 +226,18 @@ class Index:
                 self._view.tail,
             )
 
-    def _rest(self, tails: Sequence[Tail], sealed: Sequence[LiveSegment]) -> Tail:
-        """Gather the codes of tails that no new segment has."""
+    def _rest(self, parts: Sequence[Tail | LiveSegment], sealed: Sequence[LiveSegment]) -> Tail:
+        """Gather the live codes of parts that no new segment has."""
         rest = Tail(self.width_bits)
-        for tail in tails:
-            ids, codes = tail.live()
+        for part in parts:
+            ids = part.live_ids()
+            left = np.ones(len(ids), dtype=np.bool_)
             for live in sealed:
-                left = ~live.segment.contains(ids)
-                ids, codes = ids[left], codes[left]
-            if len(ids):
-                rest.add(ids, codes)
+                left[left] = ~live.segment.contains(ids[left])
+            if left.any():
+                every_id, codes = part.live()
+                keep = np.isin(every_id, ids[left])
+                rest.add(every_id[keep], codes[keep])
         return rest
 
     def _check_width(self, codes: NDArray[np.uint8]) -> None:

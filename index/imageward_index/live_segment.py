@@ -68,6 +68,10 @@ class LiveSegment:
         """List the ids that are withdrawn, int64, sorted."""
         return np.unique(self.segment.ids_of(self._rows(alive=False)))
 
+    def live_ids(self) -> NDArray[np.int64]:
+        """List the ids that are alive, int64, sorted, each once."""
+        return np.unique(self.segment.ids_of(self._rows(alive=True)))
+
     def live(self) -> tuple[NDArray[np.int64], NDArray[np.uint8]]:
         """Copy the ids, int64 of shape (n,), and codes that are alive, in the order of ids."""
         rows = self._rows(alive=True)

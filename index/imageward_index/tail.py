@@ -57,6 +57,11 @@ class Tail:
             rows_of = self._rows_of
             return np.fromiter((i in rows_of for i in ids.tolist()), np.bool_, count=len(ids))
 
+    def live_ids(self) -> NDArray[np.int64]:
+        """List the ids that searches can find, int64, each once."""
+        with self._lock.read():
+            return np.fromiter(self._rows_of, np.int64, count=len(self._rows_of))
+
     def live(self) -> tuple[NDArray[np.int64], NDArray[np.uint8]]:
         """Copy the ids, int64 of shape (n,), and codes that searches can find, in their order."""
         with self._lock.read():

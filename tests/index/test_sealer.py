@@ -344,6 +344,24 @@ def test_a_follower_waits_until_it_is_as_far(make_sealed: MakeSealed) -> None:
     assert (len(second), len(second.view.segments)) == (100, 1)
 
 
+def test_a_follower_keeps_what_was_withdrawn_and_restored_in_one_change(
+    make_sealed: MakeSealed,
+) -> None:
+    """The sealing process merged without the code; the follower never saw it withdrawn."""
+    codes = random_codes(13, 100)
+    (first, sealing), (second, following) = make_sealed(), make_sealed()
+    sealing.build([(np.arange(100), codes)], 1)
+    assert following.open()
+    first.withdraw([7])
+    sealing._merge(first.view.segments)
+    first.add([7], codes[7:8])
+    for index in (first, second):
+        index.applied(3)
+    assert following.step()
+    assert second.contains([7]).all()
+    assert (len(first), len(second)) == (100, 100)
+
+
 def test_the_lock_goes_with_its_process(make_sealed: MakeSealed) -> None:
     """When the sealing process ends, another becomes it."""
     (_, first), (_, second) = make_sealed(), make_sealed()
