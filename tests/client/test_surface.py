@@ -64,6 +64,7 @@ NAMES = [
     "Overloaded",
     "PdqHash",
     "PermissionDenied",
+    "RateLimited",
     "RequestIdReused",
     "RetryPolicy",
     "RevisionNotReached",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import threading
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -12,10 +11,12 @@ import grpc
 
 from imageward.v1 import bank_pb2, bank_pb2_grpc
 from imageward_index.decode import decode_grey
+from imageward_index.errors import InvalidInput
 from imageward_index.matcher import Match, Matcher
 from imageward_index.pdq import hash_orientations
 from imageward_index.policy import RADIUS_BITS_DEFAULT, BankSet, Policy, Selection
 from imageward_server import __version__
+from imageward_server.admission import Place
 from imageward_server.errors import InvalidRequest
 from imageward_server.replica import Replica
 from imageward_server.services import messages, new_entry, validate
@@ -33,7 +34,7 @@ class BankService(bank_pb2_grpc.BankServiceServicer):
         store: where changes go.
         replica: where checks, and reviewers' searches, are answered from.
         surfaces: the surfaces that policies may name.
-        cpu_places: how many calls compute at once; the others wait.
+        place: waits for a place to compute in, and holds it.
     """
 
     def __init__(
@@ -41,12 +42,12 @@ class BankService(bank_pb2_grpc.BankServiceServicer):
         store: Store,
         replica: Replica,
         surfaces: frozenset[str],
-        cpu_places: threading.Semaphore,
+        place: Place,
     ) -> None:
         self._store = store
         self._replica = replica
         self._surfaces = surfaces
-        self._cpu_places = cpu_places
+        self._place = place
         self._matcher = Matcher(replica.index)
         self._started_us = time.time_ns() // 1000
 
@@ -111,8 +112,7 @@ class BankService(bank_pb2_grpc.BankServiceServicer):
         del context
         new_entry.check_request(request)
         self._store.get_bank(request.bank)  # before any picture is decoded for nothing
-        with self._cpu_places:
-            outcomes = [new_entry.attempt(new) for new in request.entries]
+        outcomes = [self._attempt(new) for new in request.entries]
         accepted = [outcome for outcome in outcomes if isinstance(outcome, NewEntry)]
         addition = self._store.add_entries(request.bank, request.request_id, accepted)
         self._replica.catch_up()
@@ -180,7 +180,7 @@ class BankService(bank_pb2_grpc.BankServiceServicer):
         names = validate.bank_names(request.banks)
         radius = request.radius_bits if request.HasField("radius_bits") else None
         selection = Selection.of([banks.named(name) for name in names] or banks, radius)
-        with self._cpu_places:
+        with self._place():
             found, quality = self._find(request, selection)
         return bank_pb2.FindMatchesResponse(
             matches=[messages.match_message(match, banks) for match in found],
@@ -208,6 +208,11 @@ class BankService(bank_pb2_grpc.BankServiceServicer):
             server_version=__version__,
             start_time=messages.timestamp(self._started_us),
         )
+
+    def _attempt(self, new: bank_pb2.NewEntry) -> NewEntry | InvalidInput:
+        # One at a time, so that a check need not wait for a whole batch of pictures.
+        with self._place():
+            return new_entry.attempt(new)
 
     def _set_state(self, written_ids: Sequence[str], state: EntryState) -> tuple[int, int]:
         revision, changed = self._store.set_state(validate.entry_ids(written_ids), state)
