@@ -7,6 +7,7 @@ finish what runs -> close the store.
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 import time
@@ -72,6 +73,9 @@ class Server:
         begun = time.perf_counter()
         self._replica.load(report)
         self._replica.follow()
+        # What is here now stays: the collector need not walk through it again and again.
+        gc.collect()
+        gc.freeze()
         self._lifecycle.serve()
         log.info(
             "serving",
