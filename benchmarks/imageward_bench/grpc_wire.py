@@ -6,21 +6,34 @@ messages by https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md.
 
 from __future__ import annotations
 
+import enum
 import socket
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from hpack import Decoder, Encoder
+from hpack import Decoder, Encoder, NeverIndexedHeaderTuple
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
-DATA, HEADERS, RST_STREAM, SETTINGS, PING, GOAWAY, WINDOW_UPDATE, CONTINUATION = (
-    0, 1, 3, 4, 6, 7, 8, 9,
-)  # fmt: skip
+
+
+class Kind(enum.IntEnum):
+    """The kinds of frames, as they are numbered on the wire."""
+
+    DATA = 0
+    HEADERS = 1
+    PRIORITY = 2
+    RST_STREAM = 3
+    SETTINGS = 4
+    PING = 6
+    GOAWAY = 7
+    WINDOW_UPDATE = 8
+    CONTINUATION = 9
+
+
 ACK = END_STREAM = 1
 END_HEADERS = 4
-PADDED, WITH_PRIORITY = 8, 32
 INITIAL_WINDOW_SIZE = 4
 WINDOW_DEFAULT = 65_535
 WINDOW_MAX = (1 << 31) - 1
@@ -52,12 +65,12 @@ def frame(kind: int, flags: int, stream: int, payload: bytes = b"") -> bytes:
 def settings(**values: int) -> bytes:
     """Return a SETTINGS frame, from identifiers such as `_4` to values."""
     pairs = (struct.pack(">HI", int(name[1:]), value) for name, value in values.items())
-    return frame(SETTINGS, 0, 0, b"".join(pairs))
+    return frame(Kind.SETTINGS, 0, 0, b"".join(pairs))
 
 
 def window_update(stream: int, bytes_more: int) -> bytes:
     """Return a WINDOW_UPDATE frame."""
-    return frame(WINDOW_UPDATE, 0, stream, struct.pack(">I", bytes_more))
+    return frame(Kind.WINDOW_UPDATE, 0, stream, struct.pack(">I", bytes_more))
 
 
 def request_headers(path: str, timeout: str = "5S", **more: str) -> bytes:
@@ -73,7 +86,7 @@ def request_headers(path: str, timeout: str = "5S", **more: str) -> bytes:
         **more,
     }
     # Sensitive fields are never indexed, so that the block depends on no earlier one.
-    return Encoder().encode([(name, value, True) for name, value in fields.items()])
+    return Encoder().encode(NeverIndexedHeaderTuple(*field) for field in fields.items())
 
 
 def message(body: bytes) -> bytes:
@@ -122,7 +135,7 @@ class Connection:
         stream = self._next_stream
         self._next_stream += 2
         self.open_calls += 1
-        self._out += frame(HEADERS, END_HEADERS, stream, headers)
+        self._out += frame(Kind.HEADERS, END_HEADERS, stream, headers)
         self._outgoing[stream] = Outgoing(memoryview(body), self._stream_window)
         self._send_body(stream)
         self.flush()
@@ -172,29 +185,29 @@ class Connection:
 
     def _take(self, kind: int, flags: int, stream: int, payload: bytes) -> Iterator[Answer]:
         match kind:
-            case 1 | 9:
+            case Kind.HEADERS | Kind.CONTINUATION:
                 self._headers += payload
                 if flags & END_HEADERS:
-                    fields = dict(self._decoder.decode(bytes(self._headers)))
+                    fields = dict(self._decoder.decode(bytes(self._headers), raw=True))
                     self._headers.clear()
-                    if "grpc-status" in fields:
-                        yield self._ended(stream, int(fields["grpc-status"]))
-            case 3:
+                    if b"grpc-status" in fields:
+                        yield self._ended(stream, int(fields[b"grpc-status"]))
+            case Kind.RST_STREAM:
                 if stream in self._outgoing:
                     yield self._ended(stream, -1)
-            case 4 if not flags & ACK:
+            case Kind.SETTINGS if not flags & ACK:
                 self._learn(payload)
-                self._out += frame(SETTINGS, ACK, 0)
-            case 6 if not flags & ACK:
-                self._out += frame(PING, ACK, 0, payload)
-            case 8:
+                self._out += frame(Kind.SETTINGS, ACK, 0)
+            case Kind.PING if not flags & ACK:
+                self._out += frame(Kind.PING, ACK, 0, payload)
+            case Kind.WINDOW_UPDATE:
                 self._widen(stream, int.from_bytes(payload, "big"))
 
     def _ended(self, stream: int, status: int) -> Answer:
         unsent = self._outgoing.pop(stream, None)
         self.open_calls -= 1
         if unsent is not None and unsent.body:
-            self._out += frame(RST_STREAM, 0, stream, struct.pack(">I", 0))
+            self._out += frame(Kind.RST_STREAM, 0, stream, struct.pack(">I", 0))
         return Answer(stream, status)
 
     def _learn(self, payload: bytes) -> None:
@@ -221,4 +234,4 @@ class Connection:
             part, outgoing.body = outgoing.body[:room], outgoing.body[room:]
             outgoing.window -= len(part)
             self._window -= len(part)
-            self._out += frame(DATA, 0 if outgoing.body else END_STREAM, stream, bytes(part))
+            self._out += frame(Kind.DATA, 0 if outgoing.body else END_STREAM, stream, bytes(part))

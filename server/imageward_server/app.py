@@ -11,7 +11,6 @@ import gc
 import os
 import sys
 import time
-from concurrent.futures import ThreadPoolExecutor
 
 import grpc
 import structlog
@@ -19,7 +18,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from imageward.v1 import bank_pb2_grpc, match_pb2_grpc
-from imageward_server import transport
+from imageward_server import threads, transport
 from imageward_server.admission import Admission
 from imageward_server.config import Config
 from imageward_server.errors import StoreUnavailable
@@ -101,7 +100,7 @@ class Server:
     def _build(self) -> grpc.Server:
         config = self._config
         server = grpc.server(
-            ThreadPoolExecutor(config.call_threads, thread_name_prefix="call"),
+            threads.pool("call", config.call_threads),
             interceptors=[self._interceptor],
             options=[
                 *transport.options(config.connections_max, config.connection_age_s),
