@@ -12,10 +12,9 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import numpy as np
 import structlog
-from numpy.typing import NDArray
 
+from imageward_index.block import Block
 from imageward_index.errors import SegmentUnusable
 from imageward_index.index import Index
 from imageward_index.manifest import Origin
@@ -170,15 +169,13 @@ class Replica:
                 log.exception("feed not readable")
 
 
-def _reported(
-    blocks: Iterator[tuple[NDArray[np.int64], NDArray[np.uint8]]], in_all: int, report: Progress
-) -> Iterator[tuple[NDArray[np.int64], NDArray[np.uint8]]]:
+def _reported(blocks: Iterator[Block], in_all: int, report: Progress) -> Iterator[Block]:
     """Pass blocks on, and tell how many entries have passed."""
     passed = 0
     report("reading the store", 0, in_all)
-    for ids, codes in blocks:
-        yield ids, codes
-        passed += len(ids)
+    for block in blocks:
+        yield block
+        passed += len(block.ids)
         report("reading the store", passed, in_all)
 
 

@@ -8,9 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-import numpy as np
-from numpy.typing import NDArray
-
+from imageward_index.block import Block
 from imageward_index.policy import Bank, Policy
 from imageward_server.store import banks, entries, feed
 from imageward_server.store.engine import open_engine, reading, writing
@@ -31,13 +29,13 @@ class Snapshot:
         revision: the last change in it.
         banks: all banks.
         active_count: how many entries `blocks` will yield.
-        blocks: ids, int64 of shape (n,), and hashes, uint8 of shape (n, 32).
+        blocks: their ids and hashes.
     """
 
     revision: int
     banks: tuple[Bank, ...]
     active_count: int
-    blocks: Iterator[tuple[NDArray[np.int64], NDArray[np.uint8]]]
+    blocks: Iterator[Block]
 
 
 class Store:
