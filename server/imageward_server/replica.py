@@ -14,8 +14,8 @@ from pathlib import Path
 
 import numpy as np
 import structlog
-from imageward_index.block import Block
 
+from imageward_index.block import Block
 from imageward_index.errors import SegmentUnusable
 from imageward_index.fingerprint import REGIONS_VERSION
 from imageward_index.index import Index

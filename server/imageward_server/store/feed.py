@@ -14,6 +14,7 @@ import numpy as np
 import sqlalchemy as sa
 from numpy.typing import NDArray
 
+from imageward_index.block import Block
 from imageward_index.pdq import HASH_BYTES
 from imageward_index.policy import Bank
 from imageward_server.errors import DataCorrupt
@@ -63,10 +64,8 @@ def active_count(connection: sa.Connection) -> int:
     return sum(record.active_count for record in banks.every(connection))
 
 
-def active_blocks(
-    connection: sa.Connection,
-) -> Iterator[tuple[NDArray[np.int64], NDArray[np.uint8]]]:
-    """Yield ids, int64 of shape (n,), and hashes, uint8 of shape (n, 32), of active entries."""
+def active_blocks(connection: sa.Connection) -> Iterator[Block]:
+    """Yield the ids and hashes of active entries."""
     query = (
         sa.select(entry.c.id, entry.c.pdq)
         .where(_IS_ACTIVE)
@@ -74,7 +73,7 @@ def active_blocks(
         .execution_options(yield_per=ROWS_PER_BLOCK)
     )
     for block in connection.execute(query).partitions():
-        yield _arrays((row[0], row[1]) for row in block)
+        yield Block(*_arrays((row[0], row[1]) for row in block))
 
 
 def fingerprint_count(connection: sa.Connection) -> int:

@@ -8,9 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-import numpy as np
-from numpy.typing import NDArray
-
+from imageward_index.block import Block
 from imageward_index.fingerprint import Fingerprint
 from imageward_index.policy import Bank, Policy
 from imageward_server.store import banks, entries, feed
@@ -32,7 +30,7 @@ class Snapshot:
         revision: the last change in it.
         banks: all banks.
         active_count: how many entries `hash_blocks` will yield.
-        hash_blocks: ids, int64 of shape (n,), and hashes, uint8 of shape (n, 32).
+        hash_blocks: their ids and hashes.
         fingerprint_count: how many entries `fingerprint_blocks` will yield.
         fingerprint_blocks: fingerprints by id, of those that have regional codes.
     """
@@ -40,7 +38,7 @@ class Snapshot:
     revision: int
     banks: tuple[Bank, ...]
     active_count: int
-    hash_blocks: Iterator[tuple[NDArray[np.int64], NDArray[np.uint8]]]
+    hash_blocks: Iterator[Block]
     fingerprint_count: int
     fingerprint_blocks: Iterator[dict[int, bytes]]
 
