@@ -67,6 +67,7 @@ NAMES = [
     "PdqHash",
     "PermissionDenied",
     "Point",
+    "RateLimited",
     "RequestIdReused",
     "RetryPolicy",
     "RevisionNotReached",

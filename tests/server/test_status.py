@@ -127,8 +127,15 @@ def test_a_status_carries_its_details(kind: type[ImagewardError]) -> None:
     )
     assert details[0] == info
     delays = [d.retry_delay.seconds for d in details if isinstance(d, error_details_pb2.RetryInfo)]
-    retried = row.code in RETRIED or kind is server_errors.TooManyStreams
+    retried = row.code in RETRIED or issubclass(kind, server_errors.Overloaded)
     assert delays == ([1] if retried else [])
+
+
+def test_an_overload_says_for_how_long() -> None:
+    """RetryInfo carries the seconds that the refusal was made with."""
+    _, (_, retry) = details_of(status_of(server_errors.Overloaded("full", retry_after_s=0.25)))
+    assert isinstance(retry, error_details_pb2.RetryInfo)
+    assert retry.retry_delay.ToMilliseconds() == 250
 
 
 @pytest.mark.parametrize(
