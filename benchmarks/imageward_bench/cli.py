@@ -13,6 +13,7 @@ from imageward_bench import restart as restart_run
 from imageward_bench import sealing as sealing_run
 from imageward_bench.edits_command import edits
 from imageward_bench.index_bench import index
+from imageward_bench.load.command import load
 
 EXIT_WRONG = 1
 
@@ -54,6 +55,7 @@ def sealing(
 
 
 app.command()(index)
+app.command()(load)
 app.command()(edits)
 
 
