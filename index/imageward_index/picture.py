@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from imageward_index.box import WHOLE_IMAGE, Box
+from imageward_index.decode import decode_grey
 from imageward_index.fingerprint import Fingerprint, RegionalPart, round_regional
 from imageward_index.geometry import Query
 from imageward_index.grid import find_grid
@@ -28,6 +29,16 @@ from imageward_index.regions import (
 from imageward_index.trim import find_content
 
 Grey = NDArray[np.uint8]
+
+
+def open_picture(image: bytes) -> Picture:
+    """Decode an upload to be checked; see `decode.decode_grey` for what it raises."""
+    return Picture(decode_grey(image))
+
+
+def fingerprint_image(image: bytes) -> Fingerprint:
+    """Decode an image and take all its hashes, to be banked; raises as `open_picture` does."""
+    return take_fingerprint(decode_grey(image))
 
 
 def take_fingerprint(grey: Grey) -> Fingerprint:

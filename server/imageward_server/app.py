@@ -21,6 +21,7 @@ from grpc_reflection.v1alpha import reflection
 from imageward.v1 import bank_pb2_grpc, match_pb2_grpc
 from imageward_server.config import Config
 from imageward_server.errors import StoreUnavailable
+from imageward_server.hasher import Hasher
 from imageward_server.interceptor import CallInterceptor
 from imageward_server.lifecycle import SERVICES, Lifecycle
 from imageward_server.replica import Progress, Replica
@@ -36,7 +37,6 @@ log = structlog.get_logger(__name__)
 MESSAGE_BYTES_MAX = 36_000_000
 METADATA_BYTES_MAX = 8 * 1024
 STREAMS_PER_CONNECTION_MAX = 100
-SEGMENTS_FOLDER = "segments"
 # A search lets go of the GIL several times, and waits for it this long each time while
 # another thread computes in Python: at the default of 5 ms it waits 20.
 SWITCH_S = 0.0005
@@ -53,7 +53,7 @@ class Server:
         self._config = config
         self._lifecycle = Lifecycle()
         self._store = open_store(config)
-        self._replica = Replica(self._store, config.data_dir / SEGMENTS_FOLDER, config.feed_poll_s)
+        self._replica = Replica(self._store, config.data_dir, config.feed_poll_s)
         self._interceptor = CallInterceptor(self._lifecycle, config.streams_max)
         self._grpc = self._build()
         self.port = self._bind()
@@ -74,8 +74,8 @@ class Server:
             "serving",
             port=self.port,
             revision=self._replica.revision,
-            entries=len(self._replica.index),
-            segments=len(self._replica.index.view.segments),
+            entries=len(self._replica.hashes),
+            regional_codes=len(self._replica.codes),
             load_s=round(time.perf_counter() - begun, 3),
         )
 
@@ -103,12 +103,13 @@ class Server:
                 ("grpc.so_reuseport", 0),
             ],
         )
+        hasher = Hasher(config.compute_threads)
         places = threading.BoundedSemaphore(config.compute_threads)
         match_pb2_grpc.add_MatchServiceServicer_to_server(
-            MatchService(self._replica, config.surfaces, places), server
+            MatchService(self._replica, hasher, config.surfaces, places), server
         )
         bank_pb2_grpc.add_BankServiceServicer_to_server(
-            BankService(self._store, self._replica, config.surfaces, places), server
+            BankService(self._store, self._replica, hasher, config.surfaces), server
         )
         health_pb2_grpc.add_HealthServicer_to_server(self._lifecycle.health, server)
         health_name = health_pb2.DESCRIPTOR.services_by_name["Health"].full_name

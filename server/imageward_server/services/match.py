@@ -3,25 +3,20 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator
 
 import grpc
 
 from imageward.v1 import match_pb2, match_pb2_grpc
-from imageward_index.decode import decode_grey
 from imageward_index.errors import ImagewardError
 from imageward_index.matcher import Decision, Matcher
-from imageward_index.pdq import hash_orientations
 from imageward_index.policy import Selection, Verdict
-from imageward_server.errors import DeadlineExceeded, InvalidRequest
+from imageward_server.errors import InvalidRequest
+from imageward_server.hasher import Hasher
 from imageward_server.replica import Replica
-from imageward_server.services import validate
+from imageward_server.services import deadline, messages, validate
 from imageward_server.status import refusal_of
-
-# What a call without a deadline waits for a revision, and a stream's question.
-WAIT_S_DEFAULT = 2.0
-# How much of the time to the deadline is waited; the rest is for the answer's way back.
-WAIT_SHARE = 0.9
 
 _VERDICTS = {
     Verdict.ALLOW: match_pb2.VERDICT_ALLOW,
@@ -36,36 +31,43 @@ class MatchService(match_pb2_grpc.MatchServiceServicer):
 
     Args:
         replica: the index and banks to answer from.
+        hasher: what opens images.
         surfaces: the surfaces that requests may name.
-        cpu_places: how many checks compute at once; the others wait.
+        search_places: how many batches of hashes are searched at once; the others wait.
     """
 
     def __init__(
-        self, replica: Replica, surfaces: frozenset[str], cpu_places: threading.Semaphore
+        self,
+        replica: Replica,
+        hasher: Hasher,
+        surfaces: frozenset[str],
+        search_places: threading.Semaphore,
     ) -> None:
         self._replica = replica
+        self._hasher = hasher
         self._surfaces = surfaces
-        self._cpu_places = cpu_places
-        self._matcher = Matcher(replica.index)
+        self._search_places = search_places
+        self._matcher = Matcher(replica.hashes, replica.codes)
 
     def CheckImage(
         self, request: match_pb2.CheckImageRequest, context: grpc.ServicerContext
     ) -> match_pb2.CheckImageResponse:
         """Check one upload by its bytes."""
-        revision, selection = self._scope(request.scope, _wait_s(context))
-        decision = self._check_image(request.image, selection)
+        ends = deadline.end_of(context)
+        revision, selection = self._scope(request.scope, ends)
+        decision = self._check_image(request.image, selection, ends)
         return match_pb2.CheckImageResponse(result=_as_message(decision), revision=revision)
 
     def CheckHashes(
         self, request: match_pb2.CheckHashesRequest, context: grpc.ServicerContext
     ) -> match_pb2.CheckHashesResponse:
         """Check a batch of hashes."""
-        wait_s = _wait_s(context)
+        ends = deadline.end_of(context)
         validate.batch("hashes", len(request.hashes))
         codes = validate.codes(request.hashes)
         qualities = [validate.quality(one) for one in request.hashes]
-        revision, selection = self._scope(request.scope, wait_s)
-        with self._cpu_places:
+        revision, selection = self._scope(request.scope, ends)
+        with self._search_places:
             decisions = self._matcher.check_hashes(codes, qualities, selection)
         return match_pb2.CheckHashesResponse(
             results=[_as_message(decision) for decision in decisions], revision=revision
@@ -92,46 +94,33 @@ class MatchService(match_pb2_grpc.MatchServiceServicer):
     def _check_one(
         self, request: match_pb2.CheckStreamRequest
     ) -> tuple[match_pb2.CheckResult, int]:
-        revision, selection = self._scope(request.scope, WAIT_S_DEFAULT)
+        ends = deadline.end_of_question()
+        revision, selection = self._scope(request.scope, ends)
         match request.WhichOneof("query"):
             case "image":
-                decision = self._check_image(request.image, selection)
+                decision = self._check_image(request.image, selection, ends)
             case "hash":
                 codes = validate.codes([request.hash])
                 qualities = [validate.quality(request.hash)]
-                with self._cpu_places:
+                with self._search_places:
                     (decision,) = self._matcher.check_hashes(codes, qualities, selection)
             case _:
                 raise InvalidRequest("neither an image nor a hash was sent; send one of them")
         return _as_message(decision), revision
 
-    def _check_image(self, image: bytes, selection: Selection) -> Decision:
-        with self._cpu_places:
-            return self._matcher.check_image(hash_orientations(decode_grey(image)), selection)
+    def _check_image(self, image: bytes, selection: Selection, ends: float) -> Decision:
+        with self._hasher.look(image) as picture:
+            return self._matcher.check_image(picture, selection, ends - time.monotonic())
 
-    def _scope(self, scope: match_pb2.CheckScope, wait_s: float) -> tuple[int, Selection]:
+    def _scope(self, scope: match_pb2.CheckScope, ends: float) -> tuple[int, Selection]:
         """Read which banks are asked, and the revision that is sure to be searched."""
         if scope.surface:
             validate.surfaces([scope.surface], self._surfaces)
         names = validate.bank_names(scope.banks)
         if scope.minimum_revision > self._replica.revision:
-            self._replica.wait_for(scope.minimum_revision, wait_s)
+            self._replica.wait_for(scope.minimum_revision, ends - time.monotonic())
         revision = self._replica.revision
         return revision, self._replica.banks.select(scope.surface, names)
-
-
-def _wait_s(context: grpc.ServicerContext) -> float:
-    """Say how long the call may wait for a revision, in seconds.
-
-    Raises:
-        DeadlineExceeded: the caller waits no more, so nothing is computed for it.
-    """
-    left_s = context.time_remaining()
-    if left_s is None:
-        return WAIT_S_DEFAULT
-    if left_s <= 0:
-        raise DeadlineExceeded("the deadline passed before the call was begun; allow more time")
-    return left_s * WAIT_SHARE
 
 
 def _as_message(decision: Decision) -> match_pb2.CheckResult:
@@ -141,4 +130,5 @@ def _as_message(decision: Decision) -> match_pb2.CheckResult:
         logged_entry_ids=[validate.format_entry_id(one) for one in decision.logged_entry_ids],
         quality=decision.quality,
         low_quality=decision.low_quality,
+        completeness=messages.completeness_number(decision.completeness),
     )
