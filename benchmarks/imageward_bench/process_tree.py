@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,23 +19,33 @@ class Usage:
     Attributes:
         cpu_s: processor seconds so far, by process id.
         memory_bytes: proportional set sizes: what is mapped by several counts once.
+        own_bytes: what of that is no file, and would be held again by another process.
     """
 
     cpu_s: dict[int, float]
     memory_bytes: int
+    own_bytes: int
 
     def cpu_since(self, earlier: Usage) -> float:
         """Return the processor seconds since an earlier look, of those who still run."""
         return sum(used - earlier.cpu_s.get(pid, 0.0) for pid, used in self.cpu_s.items())
 
 
-def look(root: int) -> Usage:
-    """Look at a process and all its descendants."""
-    pids = _tree(root)
+def look(*roots: int) -> Usage:
+    """Look at processes and all their descendants, each once."""
+    pids = _tree(roots)
     return Usage(
         {pid: cpu for pid in pids if (cpu := _cpu_s(pid)) is not None},
-        sum(map(_memory_bytes, pids)),
+        sum(_memory_bytes(pid, "Pss") for pid in pids),
+        sum(_memory_bytes(pid, "Pss_Anon") for pid in pids),
     )
+
+
+def busy_s() -> float:
+    """Return the seconds that all processors of this machine have worked so far."""
+    fields = (_PROC / "stat").read_text().split("\n", 1)[0].split()[1:]
+    user, nice, system, _idle, _iowait, irq, softirq, *_ = map(int, fields)
+    return (user + nice + system + irq + softirq) / _TICKS_PER_S
 
 
 def listener(port: int) -> int | None:
@@ -61,12 +71,12 @@ def _parents() -> dict[int, int]:
     return {pid: int(fields[1]) for pid in _pids() if (fields := _stat(pid))}
 
 
-def _tree(root: int) -> list[int]:
+def _tree(roots: Sequence[int]) -> list[int]:
     parents = _parents()
-    found = [root]
+    found = list(roots)
     for pid in found:  # grows while it is walked
         found += [child for child, parent in parents.items() if parent == pid]
-    return found
+    return list(dict.fromkeys(found))
 
 
 def _stat(pid: int) -> list[str]:
@@ -82,12 +92,12 @@ def _cpu_s(pid: int) -> float | None:
     return (int(fields[11]) + int(fields[12])) / _TICKS_PER_S if fields else None
 
 
-def _memory_bytes(pid: int) -> int:
+def _memory_bytes(pid: int, kind: str) -> int:
     try:
         lines = (_PROC / str(pid) / "smaps_rollup").read_text().splitlines()
     except OSError:
         return 0
-    return sum(int(line.split()[1]) * 1024 for line in lines if line.startswith("Pss:"))
+    return sum(int(line.split()[1]) * 1024 for line in lines if line.startswith(f"{kind}:"))
 
 
 def _listening_inodes(port: int) -> Iterable[str]:

@@ -21,6 +21,7 @@ from imageward_bench.load.processes import GeneratorFailed, Generators, Setup
 from imageward_bench.load.report import make_record, write_load
 from imageward_bench.load.schedule import Arrivals
 from imageward_bench.load.session import Choice, Session, session
+from imageward_bench.machine import describe
 from imageward_bench.report.page import shown
 from imageward_client import ImagewardClientError
 
@@ -81,7 +82,7 @@ def load(
     settings = {
         "loop": f"closed, {concurrency} at once" if concurrency else f"open, {arrivals}",
         "rate_per_s": step.rate_per_s or None,
-        "mix": [part.model_dump() for part in sent.call],
+        "sent": str(sent),
         "bank_size": None if target else choice.bank_size,
         "workers": workers,
         "server_flags": list(choice.flags),
@@ -93,14 +94,14 @@ def load(
         "repetitions": repetitions,
         "seed": seed,
     }
-    console = Console()
+    console, machine = Console(), describe()
     with reported_failures(console), session(choice, sent, seed, console) as ready:
         setup = Setup(
             ready.served.target, ready.workload, processes, connections, opt.metadata_of(metadata)
         )
         with Generators(setup) as generators:
             done = list(_repeat(generators, step, warmup_s, ready, repetitions, console))
-    record = make_record("load", settings, done)
+    record = make_record("load", settings, done, machine)
     write_load(record, done, out)
     _show([one.figures for one in done], console)
     console.print(f"report in {out / 'load.md'}")
@@ -183,5 +184,5 @@ def _show(repetitions: list[Figures], console: Console) -> None:
     for name, count in median.statuses.items():
         table.add_row(name, shown(count))
     console.print(table)
-    for warning in dict.fromkeys(said for one in repetitions for said in warnings_of(one)):
+    for warning in warnings_of(median):
         console.print(f"[yellow]warning[/]: {warning}")

@@ -13,7 +13,7 @@ import grpc
 import numpy as np
 from hdrh.histogram import HdrHistogram
 
-from imageward_bench.load.samples import STATUS_REFUSAL, Samples
+from imageward_bench.load.samples import STATUS_DEADLINE_EXCEEDED, STATUS_REFUSAL, Samples
 
 LATENCY_US_MAX = 120_000_000
 DIGITS = 3
@@ -28,10 +28,19 @@ STATUS_NAMES = {status.value[0]: status.name for status in grpc.StatusCode} | {
 
 @dataclass(frozen=True, slots=True)
 class Resources:
-    """What the server used while calls were begun; None where it is not on this machine."""
+    """What the server used while calls were begun; None where it is not on this machine.
+
+    Attributes:
+        cpu_cores: processor seconds a second, of all its processes.
+        memory_bytes: what they hold, files that several map counted once.
+        own_bytes: what is no file of that, and would be held again by another process.
+        processes: how many there were.
+    """
 
     cpu_cores: float | None = None
-    memory_bytes: int | None = None
+    memory_bytes: float | None = None
+    own_bytes: float | None = None
+    processes: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +57,7 @@ class Figures:
         wrong: answers that were OK and not as they must be.
         lag_ms_p99: how late the generator itself began calls.
         generator_cpu: of the busiest generator process, share of one core.
+        others_cpu: cores that neither server nor generators, on this machine, took.
         server: what the server used.
     """
 
@@ -60,6 +70,7 @@ class Figures:
     wrong: int
     lag_ms_p99: float
     generator_cpu: float
+    others_cpu: float
     server: Resources
 
     @property
@@ -73,7 +84,7 @@ def figures_of(
     samples: Samples,
     items: Sequence[int],
     window_s: tuple[float, float],
-    server: Resources,
+    used: tuple[Resources, float],
 ) -> Figures:
     """Sum up the calls that were meant to begin within a window.
 
@@ -81,7 +92,7 @@ def figures_of(
         samples: all calls of the step.
         items: hashes or images a call, by kind.
         window_s: the measured time, after the warm-up, in seconds from the step's start.
-        server: what the server used in it.
+        used: what the server used in it, and the cores that others took.
     """
     first_ns, last_ns = (int(one * 1e9) for one in window_s)
     span_s = window_s[1] - window_s[0]
@@ -92,7 +103,7 @@ def figures_of(
     counts = np.bincount(meant.status, minlength=max(STATUS_NAMES) + 1)
     return Figures(
         offered_per_s=len(meant) / span_s,
-        achieved_per_s=len(ended) / span_s,
+        achieved_per_s=int(np.sum(ended.status != STATUS_DEADLINE_EXCEEDED)) / span_s,
         goodput_per_s=len(good) / span_s,
         items_per_s=float(np.take(items, good.kind).sum()) / span_s,
         latency_ms=percentiles_ms(histogram(meant)),
@@ -100,7 +111,8 @@ def figures_of(
         wrong=int(meant.wrong.sum()),
         lag_ms_p99=float(np.percentile(meant.lag_ns, 99)) / 1e6 if len(meant) else 0.0,
         generator_cpu=max(samples.cpu_share),
-        server=server,
+        others_cpu=used[1],
+        server=used[0],
     )
 
 

@@ -57,6 +57,15 @@ class Part(BaseModel):
     format: Format = "jpeg"
     quality: int = Field(default=85, ge=1, le=100)
 
+    def __str__(self) -> str:
+        what: str = self.kind
+        if self.kind == "batch":
+            what = f"batch of {self.items}"
+        elif self.carries_images:
+            sizes = "/".join(f"{size:g}" for size in self.megapixels)
+            what = f"{self.kind} of {sizes} MP {self.format}"
+        return what if self.kind == "echo" else f"{what}, {self.matches:.0%} banked"
+
     @property
     def carries_images(self) -> bool:
         """Whether images are sent, or hashes."""
@@ -80,6 +89,10 @@ class Mix(BaseModel):
         if not all(part.megapixels for part in self.call):
             raise ValueError("megapixels is empty; give at least one size")
         return self
+
+    def __str__(self) -> str:
+        told = (f"{share:.0%} {part}" for share, part in zip(self.shares, self.call, strict=True))
+        return " + ".join(told)
 
     @property
     def shares(self) -> tuple[float, ...]:

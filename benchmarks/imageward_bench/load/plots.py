@@ -9,7 +9,7 @@ import numpy as np
 from hdrh.histogram import HdrHistogram
 
 from imageward_bench.load.samples import Samples
-from imageward_bench.report.style import axes_of, save, style
+from imageward_bench.report.style import axes_of, log_scale, save, style
 
 SLOTS = 60
 # The percentile axis is drawn by the nines: 50 %, 90 %, 99 %, ...
@@ -28,6 +28,7 @@ def plot_percentiles(counted: Mapping[str, HdrHistogram], path: Path) -> None:
     ticks = [-np.log10(1 - share) for share in NINES]
     axes.set_xticks(ticks, [f"{share * 100:g} %" for share in NINES])
     axes.set(yscale="log", xlabel="share of calls", ylabel="latency (ms)")
+    log_scale(axes.yaxis)
     axes.legend(frameon=False)
     save(figure, path)
 
@@ -51,4 +52,5 @@ def plot_timeline(samples: Samples, path: Path) -> None:
             axes.plot(edges[:-1], heights, label=label, markersize=3, **style(number))
         axes.legend(frameon=False)
     axes.set(yscale="log", xlabel="time since the start (s)", ylabel="latency (ms)")
+    log_scale(axes.yaxis)
     save(figure, path)

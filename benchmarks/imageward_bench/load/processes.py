@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from multiprocessing.connection import Connection as Pipe
 from types import TracebackType
@@ -81,11 +81,6 @@ class Generators:
             if process.is_alive():
                 process.kill()
                 process.join()
-
-    @property
-    def pids(self) -> Sequence[int]:
-        """The processes' ids."""
-        return [process.pid for process, _ in self._running if process.pid is not None]
 
     def run(self, step: Step, started: Callable[[], None]) -> Samples:
         """Run a step on all processes at once.

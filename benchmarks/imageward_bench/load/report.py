@@ -22,7 +22,10 @@ GHZ_MARKS = 10
 
 
 def make_record(
-    benchmark: str, settings: Mapping[str, Any], repetitions: Sequence[Repetition]
+    benchmark: str,
+    settings: Mapping[str, Any],
+    repetitions: Sequence[Repetition],
+    machine: Mapping[str, Any],
 ) -> Record:
     """Put the figures of all repetitions into a record."""
     figures = [one.figures for one in repetitions]
@@ -35,8 +38,9 @@ def make_record(
             "repetitions": [asdict(one) for one in figures],
             "by_call": by_call(repetitions),
             "failures": joined([one.samples for one in repetitions]).failures,
-            "warnings": [said for one in figures for said in warnings_of(one)],
+            "warnings": warnings_of(median_of(figures)),
         },
+        machine,
     )
 
 
@@ -156,6 +160,7 @@ def _rates(label: object, row: Mapping[str, Any]) -> list[object]:
 def _used(median: Mapping[str, Any]) -> str:
     server = median["server"]
     told = f"The busiest generator process took {median['generator_cpu']:.0%} of a core"
+    told += f", processes besides {median['others_cpu']:.2f} cores"
     if server["cpu_cores"] is None:
         return f"{told}; the server is not on this machine.\n"
     return (

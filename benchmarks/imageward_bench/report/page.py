@@ -12,7 +12,9 @@ HUNDRED = 100
 def head(title: str, machine: Mapping[str, Any], settings: Mapping[str, Any]) -> str:
     """Return the top of a page: what was run, when, where, with which versions."""
     versions = ", ".join(f"{name} {version}" for name, version in machine["versions"].items())
-    told = ", ".join(f"{name} {value}" for name, value in settings.items())
+    told = ", ".join(
+        f"{name} {value}" for name, value in settings.items() if value not in (None, [])
+    )
     return (
         f"# {title}\n\n"
         f"    {machine['command']}\n\n"

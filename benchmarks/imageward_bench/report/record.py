@@ -9,11 +9,9 @@ from __future__ import annotations
 import json
 import statistics
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
-
-from imageward_bench.machine import describe
 
 Better = Literal["higher", "lower"]
 
@@ -53,14 +51,14 @@ class Record:
         settings: what it was run with, the seed among it.
         measures: what can be compared with another run.
         details: whatever else there is to know.
-        machine: where, when, with which versions and command.
+        machine: where, when, with which versions and command, as `machine.describe` tells.
     """
 
     benchmark: str
     settings: Mapping[str, Any]
     measures: tuple[Measure, ...]
-    details: Mapping[str, Any] = field(default_factory=dict)
-    machine: Mapping[str, Any] = field(default_factory=describe)
+    details: Mapping[str, Any]
+    machine: Mapping[str, Any]
 
     def measure(self, name: str) -> Measure:
         """Return a measure by its name, which must exist."""

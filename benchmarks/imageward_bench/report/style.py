@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogFormatter
 
 # Okabe and Ito's colours, told apart without red and green; shapes say it again.
 STYLES = (
@@ -35,6 +36,12 @@ def axes_of(title: str) -> tuple[Figure, Any]:
     axes.set_title(title, fontsize="medium")
     axes.grid(visible=True, which="major", alpha=0.3)
     return figure, axes
+
+
+def log_scale(axis: Any) -> None:  # noqa: ANN401 - matplotlib's own union
+    """Write a logarithmic axis's numbers plainly: 20, not 2 times a power of ten."""
+    axis.set_major_formatter("{x:g}")
+    axis.set_minor_formatter(LogFormatter(minor_thresholds=(2, 0.5)))
 
 
 def save(figure: Figure, path: Path) -> None:
