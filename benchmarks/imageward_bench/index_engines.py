@@ -13,6 +13,7 @@ from usearch.compiled import MetricKind
 from usearch.index import search as usearch_search
 
 from imageward_bench.machine import resident_bytes
+from imageward_index.block import Block
 from imageward_index.matches import Matches
 from imageward_index.segment import Segment, warm_up
 from imageward_index.segment_writer import Stamp, write_segment
@@ -73,7 +74,7 @@ class Ours:
     def build(self, codes: Codes, folder: Path) -> float:
         """Seal and map a segment."""
         path = folder / "segment"
-        write_segment(path, codes, np.arange(len(codes)), stamp=Stamp("benchmark", 0, 0))
+        write_segment(path, [Block(np.arange(len(codes)), codes)], stamp=Stamp("benchmark", 0, 0))
         self._segment = Segment.open(path, "benchmark")
         return path.stat().st_size / len(codes)
 

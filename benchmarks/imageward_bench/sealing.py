@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from rich.console import Console
 
 from imageward_bench.machine import describe
+from imageward_index.block import Block
 from imageward_index.index import Index
 from imageward_index.manifest import Origin
 from imageward_index.sealer import SEAL_CODES, Sealer
@@ -39,7 +40,7 @@ def run(console: Console, count: int, seed: int, report: Path | None) -> None:
         seal_codes = min(SEAL_CODES[256], count // 4)
         sealer = Sealer(index, Path(folder), Origin("bench", "bench", 256), seal_codes)
         codes = generator.integers(0, 256, (count, 32), np.uint8)
-        sealer.build([(np.arange(count), codes)], 0)
+        sealer.build([Block(np.arange(count), codes)], 0)
         queries = codes[generator.integers(0, count, QUERIES)]
         before, beside, after = [], [], []
         for turn in range(ROUNDS):

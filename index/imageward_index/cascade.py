@@ -8,9 +8,9 @@
     FINE           more of its codes at more pixels, within 4
     FINE_MIRRORED  these mirrored
 
-A pass that finds nothing certain leaves the next to look; the first certain finding ends
-the cascade, and so does the end of the time. An answer says which passes ran: one that
-was cut short is no statement that nothing is there.
+A pass that settles nothing leaves the next to look. The first finding that settles the
+matter ends the cascade, and so does the end of the time. An answer says which passes ran:
+one that was cut short is no statement that nothing is there.
 """
 
 from __future__ import annotations
@@ -36,8 +36,7 @@ from imageward_index.geometry import (
     refine,
     verify,
 )
-from imageward_index.pdq import Orientation, OrientedHashes
-from imageward_index.picture import Picture
+from imageward_index.pdq import QUALITY_MIN, Orientation, OrientedHashes
 from imageward_index.vote import Candidate, CodeHits, rank_candidates
 
 NEAR_BITS: Final = 4
@@ -65,6 +64,26 @@ class Pass(enum.IntEnum):
 
 FAST: Final = Pass.REGIONS
 THOROUGH: Final = Pass.FINE_MIRRORED
+
+
+class Looked(Protocol):
+    """What the cascade asks of a picture; see `picture.Picture`."""
+
+    @property
+    def whole(self) -> OrientedHashes:
+        """The PDQ hashes of the picture."""
+
+    @property
+    def trimmed(self) -> OrientedHashes | None:
+        """The PDQ hashes of its content; None where that is all of it."""
+
+    @property
+    def coarse(self) -> Query:
+        """The regions of its content, few, of larger features."""
+
+    @property
+    def fine(self) -> Query:
+        """The regions of all of it, as many as a bank has."""
 
 
 class WholeHits(NamedTuple):
@@ -95,7 +114,8 @@ class Finding:
     Attributes:
         entry_id: the entry.
         found_by: the pass that found it.
-        certain: whether it may speak for a BLOCK; otherwise a person should look.
+        certain: whether it may speak for a BLOCK; otherwise a person should look: parts
+            agree, but not enough, or the hash has too little detail to be relied on.
         distance_bits: of the PDQ hashes; None where regions found it.
         orientation: how the picture was turned for that; None likewise.
         coverage: 0..1, how much of the one was found in the other; None where PDQ found it.
@@ -147,22 +167,31 @@ class _Grown(NamedTuple):
 
 
 def look_up(
-    picture: Picture,
+    picture: Looked,
     bank: Searchable,
     *,
     budget_s: float,
     last: Pass = THOROUGH,
+    settles: Callable[[Finding], bool] = lambda finding: finding.certain,
     clock: Callable[[], float] = time.monotonic,
 ) -> Answer:
-    """Run the passes up to `last` until one is certain or the budget is spent.
+    """Run the passes up to `last` until a finding settles it or the budget is spent.
 
     A pass that has begun is finished, so an answer may come one pass late.
+
+    Args:
+        picture: what is looked up.
+        bank: where.
+        budget_s: how long it may take, in seconds.
+        last: the last pass to run.
+        settles: whether a finding makes the passes after its own needless.
+        clock: seconds that only grow.
     """
     deadline = clock() + budget_s
     findings: dict[int, Finding] = {}
     ran: list[Pass] = []
     for step in Pass:
-        if step > last or any(finding.certain for finding in findings.values()):
+        if step > last or any(map(settles, findings.values())):
             break
         if clock() >= deadline:
             return Answer(_sorted(findings), tuple(ran), complete=False)
@@ -171,7 +200,7 @@ def look_up(
     return Answer(_sorted(findings), tuple(ran), complete=True)
 
 
-def _run(step: Pass, picture: Picture, bank: Searchable) -> list[Finding]:
+def _run(step: Pass, picture: Looked, bank: Searchable) -> list[Finding]:
     if step is Pass.WHOLE:
         return _find_whole(step, picture.whole, bank)
     if step is Pass.TRIMMED:
@@ -190,7 +219,7 @@ def _find_whole(step: Pass, hashes: OrientedHashes, bank: Searchable) -> list[Fi
         Finding(
             entry_id,
             step,
-            certain=True,
+            certain=hashes.quality >= QUALITY_MIN,
             distance_bits=distance,
             orientation=Orientation(orientation),
         )
@@ -263,11 +292,13 @@ def _keep_best(findings: dict[int, Finding], new: list[Finding]) -> None:
             findings[finding.entry_id] = finding
 
 
-def _rank(finding: Finding) -> tuple[bool, int, float, int]:
+def _rank(finding: Finding) -> tuple[bool, bool, int, float, int]:
+    """Certain before doubtful, the whole before its parts, then by nearness or coverage."""
     return (
         not finding.certain,
+        finding.coverage is not None,
         finding.distance_bits or 0,
-        -(finding.coverage or 1.0),
+        -(finding.coverage or 0.0),
         finding.entry_id,
     )
 

@@ -14,20 +14,19 @@ they never hold up a search. Files, manifests and threads are `sealer`'s matter.
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from imageward_index.errors import DuplicateId, InvalidBatch, InvalidHash, InvalidRadius
+from imageward_index.block import WHOLE_IMAGE_BITS, Block, check_block, check_width
+from imageward_index.errors import DuplicateId, InvalidRadius
 from imageward_index.live_segment import LiveSegment
 from imageward_index.matches import Matches
 from imageward_index.segment import RADIUS_MAX, Segment
 from imageward_index.tail import Tail
 
-# A hash of a whole image; of these an id has one.
-WHOLE_IMAGE_BITS = 256
 RADIUS_BITS_MAX = RADIUS_MAX[WHOLE_IMAGE_BITS]
 
 
@@ -58,10 +57,12 @@ class Index:
 
     Args:
         width_bits: bits a code, 64 or 256. Of 64 bits an id may have many codes.
+        attachments: whether a byte string is kept with every id.
     """
 
-    def __init__(self, width_bits: int = WHOLE_IMAGE_BITS) -> None:
+    def __init__(self, width_bits: int = WHOLE_IMAGE_BITS, *, attachments: bool = False) -> None:
         self.width_bits = width_bits
+        self.has_attachments = attachments
         self.radius_bits_max = RADIUS_MAX[width_bits]
         self._view = View((), (), Tail(width_bits))
         self._revision = 0
@@ -92,32 +93,54 @@ class Index:
         """Say for each id, shape (n,), whether searches can find it."""
         return _contains(self._view.parts, _as_ids(ids))
 
-    def add(self, ids: ArrayLike, codes: NDArray[np.uint8]) -> None:
+    def attachment(self, entry_id: int) -> bytes | None:
+        """Return what is kept with an id, in microseconds; None if searches cannot find it.
+
+        An id that a search found has its attachment, unless it was withdrawn since.
+        """
+        for part in self._view.parts:
+            found = part.attachment(entry_id)
+            if found is not None:
+                return found
+        return None
+
+    def add(
+        self,
+        ids: ArrayLike,
+        codes: NDArray[np.uint8],
+        attachments: Mapping[int, bytes] | None = None,
+    ) -> None:
         """Add codes, all of them or none.
+
+        An id that was withdrawn may come again, with the codes and attachment that it had.
 
         Args:
             ids: int64, shape (n,), 0 or more, none of them in the index. All codes of
                 an id come in one call, side by side.
             codes: uint8, shape (n, width_bits / 8).
+            attachments: of every id its byte string, for an index that keeps them.
 
         Raises:
             InvalidBatch: ids and codes differ in number, or an id is negative or stands
-                in two places.
+                in two places; an attachment is missing, too long, or not wanted.
             InvalidHash: the codes have another width.
             DuplicateId: an id is in the index already.
         """
-        id_array = _as_ids(ids)
-        self._check_width(codes)
-        self._check_ids(id_array, codes)
-        if not len(id_array):
+        block = Block(_as_ids(ids), codes, attachments)
+        self.check(block)
+        if not len(block.ids):
             return
         with self._changing:
             view = self._view
-            if _contains((*view.segments, *view.frozen), id_array).any():
+            if _contains((*view.segments, *view.frozen), block.ids).any():
                 raise DuplicateId(
                     "an id is in the index already; withdraw it before adding it again"
                 )
-            view.tail.add(id_array, codes)
+            view.tail.add(block)
+
+    def check(self, block: Block) -> None:
+        """Refuse a block that does not fit this index; raises as `add` does."""
+        check_block(block, self.width_bits, attachments=self.has_attachments)
 
     def withdraw(self, ids: ArrayLike) -> int:
         """Hide the codes of ids from every later search; unknown ids change nothing.
@@ -148,7 +171,7 @@ class Index:
             InvalidHash: the queries have another width.
             InvalidRadius: a radius is out of range.
         """
-        self._check_width(queries)
+        check_width(queries, self.width_bits)
         radius_array = np.broadcast_to(np.asarray(radii, dtype=np.int64), len(queries))
         self._check_radii(radius_array)
         if not len(queries):
@@ -235,28 +258,8 @@ class Index:
             for live in sealed:
                 left[left] = ~live.segment.contains(ids[left])
             if left.any():
-                every_id, codes = part.live()
-                keep = np.isin(every_id, ids[left])
-                rest.add(every_id[keep], codes[keep])
+                rest.add(part.live().of_ids(ids[left]))
         return rest
-
-    def _check_width(self, codes: NDArray[np.uint8]) -> None:
-        width_bytes = self.width_bits // 8
-        if codes.dtype != np.uint8 or codes.shape[1:] != (width_bytes,):
-            raise InvalidHash(
-                f"codes are {codes.dtype} of shape {codes.shape}; "
-                f"send uint8 of shape (n, {width_bytes})",
-                bytes_expected=width_bytes,
-            )
-
-    def _check_ids(self, ids: NDArray[np.int64], codes: NDArray[np.uint8]) -> None:
-        if len(ids) != len(codes):
-            raise InvalidBatch(f"{len(ids)} ids came with {len(codes)} codes; send one id a code")
-        # The upper bits of an id are its bank: a negative one would read as another bank's.
-        if len(ids) and ids.min() < 0:
-            raise InvalidBatch("an id of the batch is negative; send ids of 0 or more")
-        if self.width_bits == WHOLE_IMAGE_BITS and len(np.unique(ids)) != len(ids):
-            raise InvalidBatch("an id stands twice in one batch of hashes; send each id once")
 
     def _check_radii(self, radii: NDArray[np.int64]) -> None:
         if len(radii) and not 0 <= radii.min() <= radii.max() <= self.radius_bits_max:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
+from imageward_index.block import Block
 from imageward_index.matches import Matches
 from imageward_index.segment import Segment
 
@@ -72,10 +73,15 @@ class LiveSegment:
         """List the ids that are alive, int64, sorted, each once."""
         return np.unique(self.segment.ids_of(self._rows(alive=True)))
 
-    def live(self) -> tuple[NDArray[np.int64], NDArray[np.uint8]]:
-        """Copy the ids, int64 of shape (n,), and codes that are alive, in the order of ids."""
+    def attachment(self, entry_id: int) -> bytes | None:
+        """Return what is kept with an id; None if searches cannot find it."""
+        return self.segment.attachment(self._alive, entry_id)
+
+    def live(self) -> Block:
+        """Copy the ids and codes that are alive, in the order of ids; attachments stay mapped."""
         rows = self._rows(alive=True)
-        return self.segment.ids_of(rows), self.segment.codes_of(rows)
+        segment = self.segment
+        return Block(segment.ids_of(rows), segment.codes_of(rows), segment.attachments)
 
     def _rows(self, *, alive: bool) -> NDArray[np.int64]:
         if self._alive is None:

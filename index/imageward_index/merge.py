@@ -13,8 +13,6 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
-
 from imageward_index.live_segment import LiveSegment
 from imageward_index.manifest import read_manifest
 from imageward_index.segment import Segment
@@ -22,21 +20,18 @@ from imageward_index.segment_writer import Stamp, write_segment
 
 
 def write_merged(folder: Path, name: str, live: Sequence[LiveSegment]) -> None:
-    """Write the codes of segments that are alive as one segment of a folder.
+    """Write what is alive of segments, codes and attachments, as one segment of a folder.
 
     Raises:
         OSError: the disk is full or the folder cannot be written.
     """
-    ids, codes = (
-        np.concatenate(column) for column in zip(*(one.live() for one in live), strict=True)
-    )
     stamps = [one.segment.stamp for one in live]
     stamp = Stamp(
         stamps[0].hasher_version,
         min(one.revision_first for one in stamps),
         max(one.revision_last for one in stamps),
     )
-    write_segment(folder / name, codes, ids, stamp=stamp)
+    write_segment(folder / name, [one.live() for one in live], stamp=stamp)
 
 
 def merge_apart(folder: Path, name: str, sources: Sequence[str]) -> None:

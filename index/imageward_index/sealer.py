@@ -20,8 +20,8 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
+from imageward_index.block import Block
 from imageward_index.errors import SegmentCorrupt, SegmentIncompatible
 from imageward_index.index import Index
 from imageward_index.live_segment import LiveSegment
@@ -89,23 +89,25 @@ class Sealer:
         self._sealed_revision, self._seen = manifest.revision, version
         return True
 
-    def build(
-        self, blocks: Iterable[tuple[NDArray[np.int64], NDArray[np.uint8]]], revision: int
-    ) -> None:
+    def build(self, blocks: Iterable[Block], revision: int) -> None:
         """Begin with the codes of a store; what is too little to be sealed goes to the tail.
 
         Args:
-            blocks: ids, int64 of shape (n,), and codes, uint8 of shape (n, width in
-                bytes), of all live entries; the codes of an id in one block.
+            blocks: those of all live entries, each id in one of them.
             revision: the last change that is in them.
+
+        Raises:
+            InvalidInput: a block does not fit the index.
+            OSError: the disk is full or the folder cannot be written.
         """
         names: list[str] = []
-        gathered: list[tuple[NDArray[np.int64], NDArray[np.uint8]]] = []
+        gathered: list[Block] = []
         count = 0
         sealing = self.try_lock()
-        for ids, codes in blocks:
-            gathered.append((ids, codes))
-            count += len(ids)
+        for block in blocks:
+            self._index.check(block)
+            gathered.append(block)
+            count += len(block.ids)
             if sealing and count >= BUILD_CODES:
                 names.append(self._write(gathered, revision))
                 gathered, count = [], 0
@@ -114,8 +116,8 @@ class Sealer:
             gathered = []
         if sealing:
             self._begin(names, revision)
-        for ids, codes in gathered:
-            self._index.add(ids, codes)
+        for block in gathered:
+            self._index.add(*block)
         self._index.applied(revision)
 
     def try_lock(self) -> bool:
@@ -223,17 +225,17 @@ class Sealer:
     def _open_segment(self, name: str) -> Segment:
         path = self._folder / name
         try:
-            return Segment.open(path, self._origin.hasher_version)
+            segment = Segment.open(path, self._origin.hasher_version)
         except FileNotFoundError as error:
             raise SegmentCorrupt("A segment that the manifest names is not there.", path) from error
+        if (segment.attachments is not None) != self._index.has_attachments:
+            raise SegmentIncompatible("A segment has attachments where none are, or none.", path)
+        return segment
 
-    def _write(
-        self, blocks: Sequence[tuple[NDArray[np.int64], NDArray[np.uint8]]], revision: int
-    ) -> str:
+    def _write(self, blocks: Sequence[Block], revision: int) -> str:
         name = self._new_name(revision)
-        ids, codes = (np.concatenate(column) for column in zip(*blocks, strict=True))
         stamp = Stamp(self._origin.hasher_version, 0, revision)
-        write_segment(self._folder / name, codes, ids, stamp=stamp)
+        write_segment(self._folder / name, blocks, stamp=stamp)
         return name
 
     def _new_name(self, revision: int) -> str:

@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
+from imageward_index.attachments import SealedAttachments
+from imageward_index.block import Block
 from imageward_index.errors import SegmentCorrupt, SegmentIncompatible
 from imageward_index.id_column import IdColumn
 from imageward_index.kernels import search
@@ -26,6 +28,7 @@ from imageward_index.sealed_file import open_sealed
 from imageward_index.segment_writer import (
     Stamp,
     array_shapes,
+    attachment_shapes,
     keeps_order,
     reordered,
     write_segment,
@@ -51,6 +54,7 @@ class Segment:
         path: the file.
         plan: how the codes are cut.
         stamp: where they come from.
+        attachments: what is kept with its ids; None where nothing is.
     """
 
     def __init__(self, path: Path, header: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> None:
@@ -63,6 +67,11 @@ class Segment:
         self._arrays = arrays
         low = arrays["id_low"].reshape(-1, header["id_low_bytes"])
         self._column = IdColumn(header["id_base"], low, arrays["id_directory"])
+        self.attachments = (
+            SealedAttachments(self._column, arrays["attachment_firsts"], arrays["attachments"])
+            if "attachments" in arrays
+            else None
+        )
 
     @classmethod
     def open(cls, path: Path, hasher_version: str | None = None) -> Self:
@@ -174,6 +183,17 @@ class Segment:
         present[present] = (alive[rows >> 3] >> (rows & 7)) & 1 == 1
         return present
 
+    def attachment(self, alive: NDArray[np.uint8] | None, entry_id: int) -> bytes | None:
+        """Return what is kept with an id; None if no code of it is alive or nothing is kept."""
+        place = self._column.place_of(entry_id)
+        if place < 0 or self.attachments is None:
+            return None
+        firsts = self._arrays["id_firsts"]
+        row = int(firsts[place]) if len(firsts) else place
+        if alive is not None and not (int(alive[row >> 3]) >> (row & 7)) & 1:
+            return None
+        return self.attachments.at(place)
+
     def rows_of(self, ids: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return the rows of every code of these ids; ids it lacks have none."""
         places = self._column.places_of(np.unique(ids))
@@ -198,8 +218,12 @@ class Segment:
     def _check_shapes(self) -> None:
         """Refuse arrays that do not fit each other: the kernels would read beside them."""
         expected = array_shapes(self.plan, self._length, self._column)
+        if self.attachments is not None:
+            expected |= attachment_shapes(self._column, len(self._arrays["attachments"]))
         actual = {name: len(array) for name, array in self._arrays.items()}
-        if actual != {name: shape.length for name, shape in expected.items()}:
+        if actual != {name: shape.length for name, shape in expected.items()} or (
+            self.attachments is not None and not self.attachments.fit()
+        ):
             raise SegmentCorrupt("The arrays of a segment do not fit each other.", self.path)
 
     @cached_property
@@ -272,6 +296,8 @@ def warm_up() -> None:
     with tempfile.TemporaryDirectory(prefix="imageward-") as folder:
         path = Path(folder) / "warm_up"
         plan = Plan(width_bits=64, slices=4, slice_bits=8)
-        write_segment(path, codes, np.arange(64), stamp=Stamp("", 0, 0), plan=plan)
+        block = Block(np.arange(64), codes, dict.fromkeys(range(64), b""))
+        write_segment(path, [block], stamp=Stamp("", 0, 0), plan=plan)
         segment = Segment.open(path, hasher_version="")
         segment.search(codes, np.full(64, 3), segment.all_alive())
+        segment.attachment(None, 0)

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from imageward_index.attachments import fill_attachments, place_attachments
+from imageward_index.block import join_columns
 from imageward_index.build_kernels import (
     DIGIT_BITS,
     FIELD_BITS,
@@ -26,9 +28,12 @@ from imageward_index.sealed_file import ArrayShape, sealing
 from imageward_index.slices import Plan, bit_order, plan_for, row_bytes
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
+
+    from imageward_index.block import Block
 
 CODES_MAX = (1 << 32) - 1
 """Codes of a segment: offsets and row numbers have 32 bits."""
@@ -59,37 +64,38 @@ class Stamp:
 
 
 def write_segment(
-    path: Path,
-    codes: NDArray[np.uint8],
-    ids: NDArray[np.int64],
-    *,
-    stamp: Stamp,
-    plan: Plan | None = None,
+    path: Path, blocks: Sequence[Block], *, stamp: Stamp, plan: Plan | None = None
 ) -> None:
     """Seal codes into a file that `Segment.open` maps.
 
     Args:
         path: the file, replaced if it is there. It appears whole or not at all.
-        codes: uint8 (codes, 8) or (codes, 32), bit i of a code is bit i % 8 of byte i // 8.
-        ids: int64 (codes,), 0..2**63 - 1. One id may have many codes; they keep
-            their order.
+        blocks: one at least, no two with codes of one id; all with attachments or none.
+            The codes are uint8 (codes, 8) or (codes, 32), bit i of a code is bit i % 8
+            of byte i // 8. Those of an id keep their order.
         stamp: where they come from.
         plan: how to cut them; by default what the cost model says.
 
     Raises:
-        ValueError: there are more codes than `CODES_MAX`, or not an id for each.
+        ValueError: there are more codes than `CODES_MAX`, or not an id for each, or some
+            ids have no attachment where others have.
         OSError: the disk is full or the folder cannot be written.
     """
+    ids, codes = join_columns(blocks)
     if len(codes) != len(ids) or len(codes) > CODES_MAX:
         raise ValueError(f"{len(codes)} codes with {len(ids)} ids cannot be sealed.")
     order = np.argsort(ids, kind="stable")
     unique, firsts = np.unique(ids[order], return_index=True)
     column = column_of(unique)
+    attached = place_attachments(blocks, unique)
     if plan is None:
         width_bits = codes.shape[1] * 8
         id_bytes = column.low.nbytes / max(len(codes), 1)
         plan = plan_for(len(codes), width_bits, RADIUS_USUAL[width_bits], id_bytes)
-    with sealing(path, array_shapes(plan, len(codes), column)) as draft:
+    shapes = array_shapes(plan, len(codes), column)
+    if attached is not None:
+        shapes |= attachment_shapes(column, int(attached[-1]))
+    with sealing(path, shapes) as draft:
         draft.header = {
             "codes": len(codes),
             "plan": asdict(plan),
@@ -102,6 +108,9 @@ def write_segment(
         words = draft.arrays["codes"].reshape(len(codes), plan.width_bits // 64)
         _fill_codes(words, codes, order, bit_order(plan))
         _fill_tables(draft.arrays, words, plan)
+        if attached is not None:
+            draft.arrays["attachment_firsts"][:] = attached
+            fill_attachments(blocks, unique, attached, draft.arrays["attachments"])
 
 
 def array_shapes(plan: Plan, length: int, column: IdColumn) -> dict[str, ArrayShape]:
@@ -117,6 +126,14 @@ def array_shapes(plan: Plan, length: int, column: IdColumn) -> dict[str, ArraySh
         # The kernels read whole lines, so one follows the last entry.
         "sketches": ArrayShape("<u2", entries + LANES),
         "rows": ArrayShape("<u1", entries // 2 * row_bytes(length)),
+    }
+
+
+def attachment_shapes(column: IdColumn, attached_bytes: int) -> dict[str, ArrayShape]:
+    """Return the arrays that a segment has besides where its ids have attachments."""
+    return {
+        "attachment_firsts": ArrayShape("<u8", len(column) + 1),
+        "attachments": ArrayShape("<u1", attached_bytes),
     }
 
 

@@ -15,6 +15,7 @@ import faiss
 import numpy as np
 from numpy.typing import NDArray
 
+from imageward_index.block import Block
 from imageward_index.errors import DuplicateId, InvalidBatch
 from imageward_index.locks import ReadWriteLock
 from imageward_index.matches import Matches
@@ -41,6 +42,7 @@ class Tail:
         self._alive = np.empty(0, dtype=np.bool_)
         # The rows of an id lie side by side: the first, and how many.
         self._rows_of: dict[int, tuple[int, int]] = {}
+        self._attachments: dict[int, bytes] = {}
         self._live_rows = 0
         self._lock = ReadWriteLock()
 
@@ -62,35 +64,43 @@ class Tail:
         with self._lock.read():
             return np.fromiter(self._rows_of, np.int64, count=len(self._rows_of))
 
-    def live(self) -> tuple[NDArray[np.int64], NDArray[np.uint8]]:
-        """Copy the ids, int64 of shape (n,), and codes that searches can find, in their order."""
+    def live(self) -> Block:
+        """Copy what searches can find, in the order it came."""
         with self._lock.read():
             rows = np.flatnonzero(self._alive[: self._flat.ntotal])
-            return self._ids[rows], self._codes()[rows]
+            return Block(self._ids[rows], self._codes()[rows], self._attachments.copy() or None)
 
-    def add(self, ids: NDArray[np.int64], codes: NDArray[np.uint8]) -> None:
+    def attachment(self, entry_id: int) -> bytes | None:
+        """Return what is kept with an id; None if searches cannot find it."""
+        # Without the lock, which an append may hold for long: a dictionary answers whole.
+        return self._attachments.get(entry_id)
+
+    def add(self, block: Block) -> None:
         """Make codes findable, all of them or none.
 
         Args:
-            ids: int64, shape (n,), none of them live; those of one id side by side.
-            codes: uint8, shape (n, width in bytes).
+            block: none of its ids live.
 
         Raises:
             InvalidBatch: an id stands in two places of the batch.
             DuplicateId: an id is live already.
         """
+        ids = block.ids
         firsts = np.flatnonzero(np.diff(ids, prepend=-1))
         counts = np.diff(firsts, append=len(ids))
+        kept = block.attachments
+        attachments = {} if kept is None else {i: kept[i] for i in ids[firsts].tolist()}
         with self._lock.write():
             self._refuse_repeated(ids[firsts])
             first_row = self._flat.ntotal
             # First what may find no memory: a row without an id would break every search.
             self._reserve(first_row + len(ids))
-            self._flat.add(np.ascontiguousarray(codes))
+            self._flat.add(np.ascontiguousarray(block.codes))
             added = slice(first_row, first_row + len(ids))
             self._ids[added] = ids
             self._ordinals[added] = np.arange(len(ids)) - np.repeat(firsts, counts)
             self._alive[added] = True
+            self._attachments.update(attachments)
             self._note_rows(ids[firsts], first_row + firsts, counts)
 
     def withdraw(self, ids: NDArray[np.int64]) -> int:
@@ -101,6 +111,8 @@ class Tail:
         """
         with self._lock.write():
             ranges = [self._rows_of.pop(i) for i in ids.tolist() if i in self._rows_of]
+            for entry_id in ids.tolist():
+                self._attachments.pop(entry_id, None)
             for first, count in ranges:
                 self._alive[first : first + count] = False
                 self._live_rows -= count

@@ -22,6 +22,7 @@ from imageward_server import threads, transport
 from imageward_server.admission import Admission
 from imageward_server.config import Config
 from imageward_server.errors import StoreUnavailable
+from imageward_server.hasher import Hasher
 from imageward_server.interceptor import CallInterceptor
 from imageward_server.lifecycle import SERVICES, Lifecycle
 from imageward_server.replica import Progress, Replica
@@ -32,7 +33,6 @@ from imageward_server.store.engine import check_file, sqlite_url
 
 log = structlog.get_logger(__name__)
 
-SEGMENTS_FOLDER = "segments"
 # A search lets go of the GIL several times, and waits for it this long each time while
 # another thread computes in Python: at the default of 5 ms it waits 20.
 SWITCH_S = 0.0005
@@ -49,7 +49,7 @@ class Server:
         self._config = config
         self._lifecycle = Lifecycle()
         self._store = open_store(config)
-        self._replica = Replica(self._store, config.data_dir / SEGMENTS_FOLDER, config.feed_poll_s)
+        self._replica = Replica(self._store, config.data_dir, config.feed_poll_s)
         self._admission = Admission(
             calls_max=config.call_threads,
             places=config.compute_threads,
@@ -80,8 +80,8 @@ class Server:
             "serving",
             port=self.port,
             revision=self._replica.revision,
-            entries=len(self._replica.index),
-            segments=len(self._replica.index.view.segments),
+            entries=len(self._replica.hashes),
+            regional_codes=len(self._replica.codes),
             load_s=round(time.perf_counter() - begun, 3),
         )
 
@@ -107,12 +107,12 @@ class Server:
                 ("grpc.so_reuseport", 0),
             ],
         )
-        place = self._admission.place
+        hasher, place = Hasher(), self._admission.place
         match_pb2_grpc.add_MatchServiceServicer_to_server(
-            MatchService(self._replica, config.surfaces, place), server
+            MatchService(self._replica, hasher, config.surfaces, place), server
         )
         bank_pb2_grpc.add_BankServiceServicer_to_server(
-            BankService(self._store, self._replica, config.surfaces, place), server
+            BankService(self._store, self._replica, hasher, config.surfaces, place), server
         )
         health_pb2_grpc.add_HealthServicer_to_server(self._lifecycle.health, server)
         health_name = health_pb2.DESCRIPTOR.services_by_name["Health"].full_name

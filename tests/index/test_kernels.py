@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from imageward_index import segment as segment_module
+from imageward_index.block import Block
 from imageward_index.build_kernels import fill_rows, fill_table, pack_pair, sort_digit
 from imageward_index.id_column import fill_ids
 from imageward_index.intrinsics import (
@@ -104,7 +105,7 @@ def triples(found: Matches) -> Triples:
 
 def seal(folder: Path, codes: Codes, ids: Ids, plan: Plan | None = None) -> Segment:
     """Seal codes and map them."""
-    write_segment(folder / "segment", codes, ids, stamp=STAMP, plan=plan)
+    write_segment(folder / "segment", [Block(ids, codes)], stamp=STAMP, plan=plan)
     return Segment.open(folder / "segment", "test")
 
 

@@ -17,12 +17,16 @@ import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
+from imageward_index.block import Block
 from imageward_index.errors import SegmentCorrupt, SegmentIncompatible
 from imageward_index.index import Index
 from imageward_index.manifest import FILE_NAME, Origin, read_manifest
 from imageward_index.sealer import LOCK_NAME, SEGMENT_SUFFIX, Sealer
+
+# Every kept byte string of these tests begins so, and no file has it by chance.
+MARK = b"<kept with an id>"
 
 SEAL_CODES = 40
 RADIUS_MAX = {256: 63, 64: 8}
@@ -43,6 +47,11 @@ def random_codes(seed: int, count: int, width_bits: int = 256) -> Codes:
     codes[1::3] = codes[:1]
     codes[1::3, 0] ^= generator.integers(0, 256, len(codes[1::3]), np.uint8)
     return codes
+
+
+def attachment_of(entry_id: int) -> bytes:
+    """Make what is kept with an id: marked, of the id alone, of one byte to hundreds."""
+    return MARK + b"%d;" % entry_id * (entry_id * 37 % 101)
 
 
 def counted(
@@ -68,8 +77,10 @@ def make_sealed(tmp_path: Path) -> Iterator[MakeSealed]:
     """Return a maker of indexes that share a folder; close what it made."""
     made: list[Sealer] = []
 
-    def make(width_bits: int = 256, origin: Origin | None = None) -> tuple[Index, Sealer]:
-        index = Index(width_bits)
+    def make(
+        width_bits: int = 256, origin: Origin | None = None, *, attachments: bool = False
+    ) -> tuple[Index, Sealer]:
+        index = Index(width_bits, attachments=attachments)
         sealer = Sealer(index, tmp_path, origin or origin_of(width_bits), SEAL_CODES)
         made.append(sealer)
         return index, sealer
@@ -92,6 +103,7 @@ class SealedIndexMachine(RuleBasedStateMachine):
     """
 
     width_bits = 256
+    attachments = False
 
     @initialize()
     def begin(self) -> None:
@@ -104,25 +116,30 @@ class SealedIndexMachine(RuleBasedStateMachine):
 
     def open(self) -> None:
         """Open the folder as a starting process does."""
-        self.index = Index(self.width_bits)
+        self.index = Index(self.width_bits, attachments=self.attachments)
         origin = origin_of(self.width_bits)
         self.sealer = Sealer(self.index, Path(self.folder.name), origin, SEAL_CODES)
         if self.sealer.open():
             for changed in self.feed[self.index.revision :]:
                 self.replay(changed)
         else:
-            blocks = [(np.repeat(i, len(c)), c) for i, c in sorted(self.live.items())]
+            blocks = [self.block_of(i, codes) for i, codes in sorted(self.live.items())]
             self.sealer.build(blocks, len(self.feed))
         self.index.applied(len(self.feed))
         assert self.sealer.try_lock()
+
+    def block_of(self, ids: ArrayLike, codes: Codes) -> Block:
+        """Make a block of ids with as many codes each, and what is kept with them."""
+        every_id = np.repeat(ids, len(codes) // np.size(ids))
+        kept = {i: attachment_of(i) for i in every_id.tolist()}
+        return Block(every_id, codes, kept if self.attachments else None)
 
     def replay(self, changed: list[int]) -> None:
         """Bring ids to the state that they have now."""
         missing = ~self.index.contains(changed)
         for entry_id in np.array(changed)[missing].tolist():
             if entry_id in self.live:
-                codes = self.live[entry_id]
-                self.index.add(np.repeat(entry_id, len(codes)), codes)
+                self.index.add(*self.block_of(entry_id, self.live[entry_id]))
         self.index.withdraw([i for i in changed if i not in self.live])
 
     def changed(self, ids: list[int]) -> None:
@@ -141,7 +158,7 @@ class SealedIndexMachine(RuleBasedStateMachine):
         """Add codes under new ids."""
         codes = random_codes(seed, count, self.width_bits)
         ids = np.arange(len(self.ever) + 1, len(self.ever) + 1 + count)
-        self.index.add(ids, codes)
+        self.index.add(*self.block_of(ids, codes))
         self.keep(ids, codes[:, None])
 
     def keep(self, ids: NDArray[np.int64], codes: NDArray[np.uint8]) -> None:
@@ -167,7 +184,7 @@ class SealedIndexMachine(RuleBasedStateMachine):
         """Add again what was withdrawn."""
         for entry_id in sorted(set(self.ever) - set(self.live))[:most]:
             codes = self.ever[entry_id]
-            self.index.add(np.repeat(entry_id, len(codes)), codes)
+            self.index.add(*self.block_of(entry_id, codes))
             self.keep(np.array([entry_id]), codes[None])
 
     @rule()
@@ -183,8 +200,11 @@ class SealedIndexMachine(RuleBasedStateMachine):
 
     @rule()
     def compact(self) -> None:
-        """Merge all, and find no withdrawn code in the files."""
+        """Merge all, and find no withdrawn code and nothing kept with one in the files."""
         self.sealer.compact()
+        files = [path.read_bytes() for path in Path(self.folder.name).iterdir()]
+        kept = len(self.live) if self.attachments else 0
+        assert sum(file.count(MARK) for file in files) == kept
         segments = self.index.view.segments
         assert sum(len(one.segment) for one in segments) == sum(map(len, self.live.values()))
         assert len(segments) == len(segment_files(Path(self.folder.name)))
@@ -209,18 +229,29 @@ class SealedIndexMachine(RuleBasedStateMachine):
             radii = np.arange(len(queries)) * 13 % (RADIUS_MAX[self.width_bits] + 1)
             assert found_in(self.index, queries, radii) == counted(queries, ids, codes, radii)
 
+    @invariant()
+    def what_is_kept_is_there_while_its_id_lives(self) -> None:
+        """Live ids have their own attachment, withdrawn ones have none."""
+        if not hasattr(self, "live"):
+            return
+        expected = {
+            i: attachment_of(i) if self.attachments and i in self.live else None for i in self.ever
+        }
+        assert {i: self.index.attachment(i) for i in self.ever} == expected
+
 
 class RegionalIndexMachine(SealedIndexMachine):
-    """The same with codes of 64 bits, of which an id has several."""
+    """The same with codes of 64 bits, of which an id has several, and attachments."""
 
     width_bits = 64
+    attachments = True
 
     @rule(seed=st.integers(0, 50), count=st.integers(1, 8), each=st.integers(1, 5))
     def add(self, seed: int, count: int, each: int = 1) -> None:
         """Add several codes under each new id."""
         codes = random_codes(seed, count * each, self.width_bits)
         ids = np.arange(len(self.ever) + 1, len(self.ever) + 1 + count)
-        self.index.add(np.repeat(ids, each), codes)
+        self.index.add(*self.block_of(ids, codes))
         self.keep(ids, codes.reshape(count, each, -1))
 
 
@@ -253,7 +284,7 @@ def test_a_mostly_withdrawn_segment_is_written_anew(
 ) -> None:
     """Withdrawn codes leave the file without being asked, once they are many."""
     index, sealer = make_sealed()
-    sealer.build([(np.arange(100), random_codes(2, 100))], 1)
+    sealer.build([Block(np.arange(100), random_codes(2, 100))], 1)
     before = segment_files(tmp_path)
     index.withdraw(np.arange(20))
     assert not sealer.step()
@@ -266,7 +297,7 @@ def test_a_mostly_withdrawn_segment_is_written_anew(
 def test_a_wholly_withdrawn_segment_goes(make_sealed: MakeSealed, tmp_path: Path) -> None:
     """Beside others or alone, a segment without a live code leaves no file."""
     index, sealer = make_sealed()
-    sealer.build([(np.arange(100), random_codes(2, 100))], 1)
+    sealer.build([Block(np.arange(100), random_codes(2, 100))], 1)
     index.add(np.arange(100, 110), random_codes(3, 10))
     sealer.seal()
     index.withdraw(np.arange(100))
@@ -286,7 +317,7 @@ def test_a_large_merge_is_done_apart(
     monkeypatch.setattr("imageward_index.sealer.MERGE_APART_CODES", 1)
     index, sealer = make_sealed()
     codes = random_codes(11, 110)
-    sealer.build([(np.arange(100), codes[:100])], 1)
+    sealer.build([Block(np.arange(100), codes[:100])], 1)
     index.add(np.arange(100, 110), codes[100:])
     index.withdraw(np.arange(0, 110, 2))
     sealer.compact()
@@ -302,7 +333,7 @@ def test_a_merge_that_fails_apart_says_why(
     """What the other process said is in the error, and the index goes on as it was."""
     monkeypatch.setattr("imageward_index.sealer.MERGE_APART_CODES", 1)
     index, sealer = make_sealed()
-    sealer.build([(np.arange(100), random_codes(12, 100))], 1)
+    sealer.build([Block(np.arange(100), random_codes(12, 100))], 1)
     index.view.segments[0].segment.path.unlink()
     with pytest.raises(OSError, match="merging segments failed"):
         sealer.compact()
@@ -350,7 +381,7 @@ def test_a_follower_keeps_what_was_withdrawn_and_restored_in_one_change(
     """The sealing process merged without the code; the follower never saw it withdrawn."""
     codes = random_codes(13, 100)
     (first, sealing), (second, following) = make_sealed(), make_sealed()
-    sealing.build([(np.arange(100), codes)], 1)
+    sealing.build([Block(np.arange(100), codes)], 1)
     assert following.open()
     first.withdraw([7])
     sealing._merge(first.view.segments)
@@ -406,7 +437,7 @@ def test_a_damaged_folder_is_refused_and_can_be_built_again(
     damage: str, make_sealed: MakeSealed, tmp_path: Path
 ) -> None:
     """The error names the file and says what to do; a build makes the folder whole."""
-    blocks = [(np.arange(100), random_codes(6, 100))]
+    blocks = [Block(np.arange(100), random_codes(6, 100))]
     _, sealer = make_sealed()
     sealer.build(blocks, 1)
     sealer.close()
@@ -434,7 +465,7 @@ def test_a_damaged_folder_is_refused_and_can_be_built_again(
 def test_segments_of_another_origin_are_refused(make_sealed: MakeSealed, origin: Origin) -> None:
     """Codes of another store, hasher or width are never searched."""
     _, sealer = make_sealed()
-    sealer.build([(np.arange(100), random_codes(7, 100))], 1)
+    sealer.build([Block(np.arange(100), random_codes(7, 100))], 1)
     _, other = make_sealed(origin.width_bits, origin)
     with pytest.raises(SegmentIncompatible):
         other.open()
@@ -443,7 +474,7 @@ def test_segments_of_another_origin_are_refused(make_sealed: MakeSealed, origin:
 def test_segments_of_an_abandoned_future_do_not_count(make_sealed: MakeSealed) -> None:
     """After a store was put back to a backup, its segments are beyond it."""
     _, sealer = make_sealed()
-    sealer.build([(np.arange(100), random_codes(8, 100))], 9)
+    sealer.build([Block(np.arange(100), random_codes(8, 100))], 9)
     _, again = make_sealed()
     assert not again.open(revision_max=8)
     assert again.open(revision_max=9)
@@ -468,13 +499,14 @@ import sys, pathlib, numpy as np
 from imageward_index.index import Index
 from imageward_index.manifest import Origin
 from imageward_index.sealer import Sealer
-index = Index()
-sealer = Sealer(index, pathlib.Path(sys.argv[1]), Origin("store", "test-1", 256), 40)
+index = Index(64, attachments=True)
+sealer = Sealer(index, pathlib.Path(sys.argv[1]), Origin("store", "test-1", 64), 40)
 sealer.build([], 0)
 generator = np.random.default_rng(0)
 for turn in range(1, 10_000):
     ids = np.arange(turn * 100, turn * 100 + 50)
-    index.add(ids, generator.integers(0, 256, (50, 32), np.uint8))
+    codes = generator.integers(0, 256, (100, 8), np.uint8)
+    index.add(np.repeat(ids, 2), codes, {i: b"%d." % i * 200 for i in ids.tolist()})
     index.applied(turn)
     while sealer.step():
         pass
@@ -496,7 +528,9 @@ def test_a_killed_sealer_leaves_a_whole_folder(
         os.kill(process.pid, signal.SIGKILL)
         with suppress(ValueError):
             done = max([done, *(int(line) for line in lines)])
-    index, sealer = make_sealed()
+    index, sealer = make_sealed(64, attachments=True)
     assert sealer.open()
     assert done <= index.revision <= done + 1
-    assert len(index) == 50 * index.revision
+    assert len(index) == 100 * index.revision
+    ids = [100 * turn + i for turn in range(1, index.revision + 1) for i in range(50)]
+    assert [index.attachment(i) for i in ids] == [b"%d." % i * 200 for i in ids]

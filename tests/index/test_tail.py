@@ -13,6 +13,7 @@ import pytest
 from numpy.typing import NDArray
 
 from imageward_index import tail as tail_module
+from imageward_index.block import Block
 from imageward_index.errors import DuplicateId, InvalidBatch, InvalidHash
 from imageward_index.index import Index
 from imageward_index.matches import Matches
@@ -49,7 +50,7 @@ def test_the_radius_is_inclusive(radius_bits: int) -> None:
     flat.add(codes)
     assert len(flat.range_search(ZERO, radius_bits)[2]) == 0
     tail = Tail(WIDTH_BITS)
-    tail.add(ids_of(7, 8), codes)
+    tail.add(Block(ids_of(7, 8), codes))
     found = search(tail, ZERO, radius_bits)
     assert ([7], [radius_bits]) == (found.ids.tolist(), found.distances.tolist())
 
@@ -58,7 +59,7 @@ def test_distances_and_ids_are_integers() -> None:
     """FAISS's float32 distances do not get out, and large ids lose no bit."""
     tail = Tail(WIDTH_BITS)
     ids = ids_of((1 << 62) + 1, (1 << 62) + 2, np.iinfo(np.int64).max)
-    tail.add(ids, codes_at([1, 2, 3]))
+    tail.add(Block(ids, codes_at([1, 2, 3])))
     found = search(tail, ZERO, 63)
     assert np.float32 == faiss_distances_dtype()
     assert {np.dtype(np.int64)} == {array.dtype for array in found}
@@ -76,7 +77,7 @@ def faiss_distances_dtype() -> np.dtype[np.float32]:
 def test_nothing_found_is_no_row_at_all() -> None:
     """FAISS pads a k-nearest answer with id -1; a search that finds nothing is empty."""
     tail = Tail(WIDTH_BITS)
-    tail.add(ids_of(1), codes_at([200]))
+    tail.add(Block(ids_of(1), codes_at([200])))
     assert [len(column) for column in search(tail, ZERO, 63)] == [0, 0, 0, 0]
     assert [len(column) for column in search(Tail(WIDTH_BITS), ZERO, 63)] == [0, 0, 0, 0]
 
@@ -105,17 +106,17 @@ def test_an_id_is_live_at_most_once() -> None:
     """FAISS accepts an id twice in silence; the tail refuses it, in a batch or after one."""
     tail = Tail(WIDTH_BITS)
     with pytest.raises(InvalidBatch):
-        tail.add(ids_of(1, 2, 1), codes_at([0, 1, 2]))
-    tail.add(ids_of(1), codes_at([0]))
+        tail.add(Block(ids_of(1, 2, 1), codes_at([0, 1, 2])))
+    tail.add(Block(ids_of(1), codes_at([0])))
     with pytest.raises(DuplicateId):
-        tail.add(ids_of(2, 1), codes_at([0, 1]))
+        tail.add(Block(ids_of(2, 1), codes_at([0, 1])))
     assert search(tail, ZERO, 63).ids.tolist() == [1]
 
 
 def test_the_codes_of_an_id_are_told_apart_by_their_ordinals() -> None:
     """Codes that come side by side under one id are found, and withdrawn, as one id's."""
     tail = Tail(WIDTH_BITS)
-    tail.add(ids_of(7, 7, 7, 9), codes_at([3, 2, 1, 0]))
+    tail.add(Block(ids_of(7, 7, 7, 9), codes_at([3, 2, 1, 0])))
     found = search(tail, ZERO, 63)
     assert found.ids.tolist() == [9, 7, 7, 7]
     assert found.ordinals.tolist() == [0, 2, 1, 0]
@@ -127,7 +128,7 @@ def test_the_codes_of_an_id_are_told_apart_by_their_ordinals() -> None:
 def test_many_ids_are_told_as_few_are(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whether asked one by one or all at once, the tail knows which ids are live."""
     tail = Tail(WIDTH_BITS)
-    tail.add(np.arange(0, 40, 2), np.repeat(ZERO, 20, axis=0))
+    tail.add(Block(np.arange(0, 40, 2), np.repeat(ZERO, 20, axis=0)))
     tail.withdraw(ids_of(4, 8))
     asked = np.arange(50)
     few = tail.contains(asked)
@@ -139,7 +140,7 @@ def test_many_ids_are_told_as_few_are(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_every_thread_searches_with_one_openmp_thread() -> None:
     """OpenMP counts threads by the thread that calls; each that searches has a pool of one."""
     tail = Tail(WIDTH_BITS)
-    tail.add(ids_of(1), ZERO)
+    tail.add(Block(ids_of(1), ZERO))
 
     def search_and_count() -> int:
         search(tail, ZERO, 31)
@@ -164,14 +165,14 @@ def test_dead_rows_are_dropped_when_they_are_half(monkeypatch: pytest.MonkeyPatc
     """Withdrawn rows cost memory until they are many and half of all, and then none."""
     monkeypatch.setattr(tail_module, "DEAD_ROWS_MIN", 4)
     tail = Tail(WIDTH_BITS)
-    tail.add(np.arange(10), codes_at(list(range(10))))
+    tail.add(Block(np.arange(10), codes_at(list(range(10)))))
     assert tail.withdraw(ids_of(0, 2, 4)) == 3
     assert tail._flat.ntotal == 10
     assert tail.withdraw(ids_of(6, 8)) == 2
     assert tail._flat.ntotal == 5
     found = search(tail, ZERO, 63)
     assert (found.ids.tolist(), found.distances.tolist()) == ([1, 3, 5, 7, 9], [1, 3, 5, 7, 9])
-    tail.add(ids_of(0, 99), codes_at([0, 9]))
+    tail.add(Block(ids_of(0, 99), codes_at([0, 9])))
     assert search(tail, ZERO, 63).ids.tolist() == [0, 1, 3, 5, 7, 9, 99]
 
 
@@ -179,18 +180,18 @@ def test_the_last_row_can_be_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
     """A tail whose every code was withdrawn is empty, and takes codes again."""
     monkeypatch.setattr(tail_module, "DEAD_ROWS_MIN", 1)
     tail = Tail(WIDTH_BITS)
-    tail.add(ids_of(1, 2), codes_at([0, 1]))
+    tail.add(Block(ids_of(1, 2), codes_at([0, 1])))
     assert tail.withdraw(ids_of(1, 2)) == 2
     assert (len(tail), tail._flat.ntotal) == (0, 0)
     assert search(tail, ZERO, 63).ids.tolist() == []
-    tail.add(ids_of(2), codes_at([5]))
+    tail.add(Block(ids_of(2), codes_at([5])))
     assert search(tail, ZERO, 63).distances.tolist() == [5]
 
 
 def test_few_dead_rows_stay_where_they_are() -> None:
     """A handful of withdrawals does not copy the index, however small it is."""
     tail = Tail(WIDTH_BITS)
-    tail.add(ids_of(1, 2), codes_at([0, 1]))
+    tail.add(Block(ids_of(1, 2), codes_at([0, 1])))
     tail.withdraw(ids_of(1, 2))
     assert (len(tail), tail._flat.ntotal) == (0, 2)
 
@@ -199,7 +200,7 @@ def test_growing_over_the_reserve_keeps_what_was_there() -> None:
     """Codes added one by one past several doublings are all found, the withdrawn ones not."""
     tail = Tail(WIDTH_BITS)
     for start in range(0, 5000, 500):
-        tail.add(np.arange(start, start + 500), np.repeat(ZERO, 500, axis=0))
+        tail.add(Block(np.arange(start, start + 500), np.repeat(ZERO, 500, axis=0)))
         tail.withdraw(ids_of(start))
     expected = [number for number in range(5000) if number % 500]
     assert expected == search(tail, ZERO, 0).ids.tolist()
@@ -208,7 +209,7 @@ def test_growing_over_the_reserve_keeps_what_was_there() -> None:
 def test_a_search_waits_for_an_append(monkeypatch: pytest.MonkeyPatch) -> None:
     """Adding while FAISS searches is undefined behaviour, so an add waits for the search."""
     tail = Tail(WIDTH_BITS)
-    tail.add(ids_of(1), ZERO)
+    tail.add(Block(ids_of(1), ZERO))
     searching, finish, order = threading.Event(), threading.Event(), list[str]()
     range_search = tail._flat.range_search
 
@@ -221,7 +222,7 @@ def test_a_search_waits_for_an_append(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tail._flat, "range_search", slow_range_search)
 
     def add() -> None:
-        tail.add(ids_of(2), ZERO)
+        tail.add(Block(ids_of(2), ZERO))
         order.append("added")
 
     with ThreadPoolExecutor(2) as pool:
@@ -242,9 +243,9 @@ def test_an_add_that_finds_no_memory_changes_nothing(monkeypatch: pytest.MonkeyP
     with monkeypatch.context() as patch:
         patch.setattr(tail, "_reserve", refuse_memory)
         with pytest.raises(MemoryError):
-            tail.add(ids_of(1), ZERO)
+            tail.add(Block(ids_of(1), ZERO))
     assert (len(tail), tail._flat.ntotal) == (0, 0)
-    tail.add(ids_of(1), ZERO)
+    tail.add(Block(ids_of(1), ZERO))
     assert search(tail, ZERO, 0).ids.tolist() == [1]
 
 

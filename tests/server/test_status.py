@@ -18,6 +18,7 @@ from imageward.v1.hash_pb2 import PdqHash as PdqHashMessage
 from imageward_index import errors as index_errors
 from imageward_index.decode import decode_grey
 from imageward_index.errors import ImagewardError
+from imageward_index.fingerprint import Fingerprint
 from imageward_index.index import Index
 from imageward_index.pdq import PdqHash
 from imageward_index.policy import BankSet, Policy
@@ -203,7 +204,7 @@ def test_a_foreign_refusal_keeps_its_code() -> None:
 def add_twice(store: Store) -> None:
     """Use a request id for two contents."""
     for quality in (60, 61):
-        new = [NewEntry(PdqHash(bytes.fromhex(HEX_HASH), quality), EntrySource.HASH)]
+        new = [NewEntry(Fingerprint(PdqHash(bytes.fromhex(HEX_HASH), quality)), EntrySource.HASH)]
         store.add_entries("known", "request 1", new)
 
 

@@ -7,19 +7,15 @@ from collections.abc import Iterator
 import grpc
 
 from imageward.v1 import match_pb2, match_pb2_grpc
-from imageward_index.decode import decode_grey
 from imageward_index.errors import ImagewardError
 from imageward_index.matcher import Decision, Matcher
-from imageward_index.pdq import hash_orientations
 from imageward_index.policy import Selection, Verdict
-from imageward_server.admission import Place, current_call
+from imageward_server.admission import Place
 from imageward_server.errors import InvalidRequest
+from imageward_server.hasher import Hasher
 from imageward_server.replica import Replica
-from imageward_server.services import validate
+from imageward_server.services import deadline, messages, validate
 from imageward_server.status import refusal_of
-
-# How much of the time to the deadline is waited; the rest is for the answer's way back.
-WAIT_SHARE = 0.9
 
 _VERDICTS = {
     Verdict.ALLOW: match_pb2.VERDICT_ALLOW,
@@ -34,15 +30,23 @@ class MatchService(match_pb2_grpc.MatchServiceServicer):
 
     Args:
         replica: the index and banks to answer from.
+        hasher: what opens images.
         surfaces: the surfaces that requests may name.
         place: waits for a place to compute in, and holds it.
     """
 
-    def __init__(self, replica: Replica, surfaces: frozenset[str], place: Place) -> None:
+    def __init__(
+        self,
+        replica: Replica,
+        hasher: Hasher,
+        surfaces: frozenset[str],
+        place: Place,
+    ) -> None:
         self._replica = replica
+        self._hasher = hasher
         self._surfaces = surfaces
         self._place = place
-        self._matcher = Matcher(replica.index)
+        self._matcher = Matcher(replica.hashes, replica.codes)
 
     def CheckImage(
         self, request: match_pb2.CheckImageRequest, context: grpc.ServicerContext
@@ -103,8 +107,8 @@ class MatchService(match_pb2_grpc.MatchServiceServicer):
         return _as_message(decision), revision
 
     def _check_image(self, image: bytes, selection: Selection) -> Decision:
-        with self._place():
-            return self._matcher.check_image(hash_orientations(decode_grey(image)), selection)
+        with self._place(), self._hasher.look(image) as picture:
+            return self._matcher.check_image(picture, selection, deadline.usable_s())
 
     def _scope(self, scope: match_pb2.CheckScope) -> tuple[int, Selection]:
         """Read which banks are asked, and the revision that is sure to be searched."""
@@ -112,8 +116,7 @@ class MatchService(match_pb2_grpc.MatchServiceServicer):
             validate.surfaces([scope.surface], self._surfaces)
         names = validate.bank_names(scope.banks)
         if scope.minimum_revision > self._replica.revision:
-            wait_s = current_call.get().left_s * WAIT_SHARE
-            self._replica.wait_for(scope.minimum_revision, wait_s)
+            self._replica.wait_for(scope.minimum_revision, deadline.usable_s())
         revision = self._replica.revision
         return revision, self._replica.banks.select(scope.surface, names)
 
@@ -125,4 +128,5 @@ def _as_message(decision: Decision) -> match_pb2.CheckResult:
         logged_entry_ids=[validate.format_entry_id(one) for one in decision.logged_entry_ids],
         quality=decision.quality,
         low_quality=decision.low_quality,
+        completeness=messages.completeness_number(decision.completeness),
     )
