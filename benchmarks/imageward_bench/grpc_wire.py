@@ -15,8 +15,6 @@ from typing import NamedTuple
 
 from hpack import Decoder, Encoder, NeverIndexedHeaderTuple
 
-PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
-
 
 class Kind(enum.IntEnum):
     """The kinds of frames, as they are numbered on the wire."""
@@ -32,6 +30,7 @@ class Kind(enum.IntEnum):
     CONTINUATION = 9
 
 
+PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 ACK = END_STREAM = 1
 END_HEADERS = 4
 INITIAL_WINDOW_SIZE = 4
@@ -39,6 +38,7 @@ WINDOW_DEFAULT = 65_535
 WINDOW_MAX = (1 << 31) - 1
 FRAME_BYTES = 16_384
 READ_BYTES = 1 << 18
+HEAD_BYTES = 9
 
 
 class Answer(NamedTuple):
@@ -108,7 +108,7 @@ class Connection:
     ) -> None:
         self.socket = socket.create_connection(address, timeout=10, source_address=(source, 0))
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self.socket.setblocking(False)
+        self.socket.settimeout(0)
         self.open_calls = 0
         self._next_stream = 1
         self._decoder = Decoder()
@@ -173,13 +173,13 @@ class Connection:
 
     def _frames(self) -> Iterator[tuple[int, int, int, bytes]]:
         begin, taken = 0, self._in
-        while len(taken) - begin >= 9:
+        while len(taken) - begin >= HEAD_BYTES:
             length = int.from_bytes(taken[begin : begin + 3], "big")
-            end = begin + 9 + length
+            end = begin + HEAD_BYTES + length
             if len(taken) < end:
                 break
             kind, flags, stream = struct.unpack_from(">BBI", taken, begin + 3)
-            yield kind, flags, stream, bytes(taken[begin + 9 : end])
+            yield kind, flags, stream, bytes(taken[begin + HEAD_BYTES : end])
             begin = end
         del taken[:begin]
 

@@ -69,6 +69,7 @@ NAMES = [
     "Point",
     "RateLimited",
     "RequestIdReused",
+    "RequestTooLarge",
     "RetryPolicy",
     "RevisionNotReached",
     "Scope",
