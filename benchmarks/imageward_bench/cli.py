@@ -11,6 +11,7 @@ from rich.console import Console
 from imageward_bench import demo as demo_run
 from imageward_bench import restart as restart_run
 from imageward_bench import sealing as sealing_run
+from imageward_bench.abuse.command import abuse
 from imageward_bench.capacity.command import capacity
 from imageward_bench.edits_command import edits
 from imageward_bench.index_bench import index
@@ -63,6 +64,7 @@ app.command()(index)
 app.command()(load)
 app.command()(capacity)
 app.command()(edits)
+app.command()(abuse)
 
 
 def main() -> None:

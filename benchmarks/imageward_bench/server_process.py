@@ -58,13 +58,19 @@ class ServerProcess:
         """End it as a power cut would: SIGKILL."""
         assert self._process is not None
         self._process.kill()
-        self._process.wait(STOP_S_MAX)
+        self._ended()
 
     def stop(self) -> None:
         """Ask it to end, and wait until it did."""
         assert self._process is not None
         self._process.terminate()
+        self._ended()
+
+    def _ended(self) -> None:
+        assert self._process is not None
+        assert self._process.stdout is not None
         self._process.wait(STOP_S_MAX)
+        self._process.stdout.close()
 
     def __enter__(self) -> Self:
         self.start()

@@ -24,7 +24,6 @@ CONNECTION_IDLE_S_MAX = 600
 # Calls on a connection that is asked to close may go on for so long.
 CONNECTION_AGE_GRACE_S = 60
 FRAME_BYTES_MAX = 16 * 1024
-HEADER_TABLE_BYTES_MAX = 4 * 1024
 # How much of a message is taken from a peer before the call is admitted.
 LOOKAHEAD_BYTES = 64 * 1024
 # Calls of one method that gRPC keeps until Python takes them: from the first number on
@@ -58,7 +57,6 @@ def options(connections_max: int, connection_age_s: float) -> list[tuple[str, An
         ("grpc.max_connection_age_ms", int(connection_age_s * 1_000)),
         ("grpc.max_connection_age_grace_ms", CONNECTION_AGE_GRACE_S * 1_000),
         ("grpc.http2.max_frame_size", FRAME_BYTES_MAX),
-        ("grpc.http2.hpack_table_size.decoder", HEADER_TABLE_BYTES_MAX),
         ("grpc.http2.lookahead_bytes", LOOKAHEAD_BYTES),
         # Without it a window grows to megabytes, for each call that waits.
         ("grpc.http2.bdp_probe", 0),
