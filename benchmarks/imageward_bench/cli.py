@@ -16,6 +16,7 @@ from imageward_bench.capacity.command import capacity
 from imageward_bench.edits_command import edits
 from imageward_bench.index_bench import index
 from imageward_bench.load.command import load
+from imageward_bench.overload_command import overload
 
 EXIT_WRONG = 1
 
@@ -65,6 +66,7 @@ app.command()(load)
 app.command()(capacity)
 app.command()(edits)
 app.command()(abuse)
+app.command()(overload)
 
 
 def main() -> None:
