@@ -19,11 +19,13 @@ from imageward_index.build_kernels import (
     ROW_BITS,
     fill_rows,
     fill_table,
+    fill_word_table,
     pack_pair,
+    pack_slice,
     sort_digit,
 )
 from imageward_index.id_column import IdColumn, column_of
-from imageward_index.intrinsics import LANES
+from imageward_index.intrinsics import HALF_LANES, LANES
 from imageward_index.sealed_file import ArrayShape, sealing
 from imageward_index.slices import Plan, bit_order, plan_for, row_bytes
 
@@ -107,7 +109,8 @@ def write_segment(
         _fill_ids(draft.arrays, column, firsts)
         words = draft.arrays["codes"].reshape(len(codes), plan.width_bits // 64)
         _fill_codes(words, codes, order, bit_order(plan))
-        _fill_tables(draft.arrays, words, plan)
+        fill_tables = _fill_paired_tables if plan.paired else _fill_word_tables
+        fill_tables(draft.arrays, words, plan)
         if attached is not None:
             draft.arrays["attachment_firsts"][:] = attached
             fill_attachments(blocks, unique, attached, draft.arrays["attachments"])
@@ -116,6 +119,8 @@ def write_segment(
 def array_shapes(plan: Plan, length: int, column: IdColumn) -> dict[str, ArrayShape]:
     """Return the arrays of a segment with so many codes."""
     entries = plan.slices * length
+    kind, lanes = ("<u2", LANES) if plan.paired else ("<u4", HALF_LANES)
+    numbered = entries // 2 if plan.paired else entries
     return {
         "id_low": ArrayShape("<u1", column.low.size),
         "id_directory": ArrayShape("<u4", len(column.directory)),
@@ -124,8 +129,8 @@ def array_shapes(plan: Plan, length: int, column: IdColumn) -> dict[str, ArraySh
         "codes": ArrayShape("<u8", length * plan.width_bits // 64),
         "offsets": ArrayShape("<u4", plan.slices * (2**plan.slice_bits + 1)),
         # The kernels read whole lines, so one follows the last entry.
-        "sketches": ArrayShape("<u2", entries + LANES),
-        "rows": ArrayShape("<u1", entries // 2 * row_bytes(length)),
+        "sketches": ArrayShape(kind, entries + lanes),
+        "rows": ArrayShape("<u1", numbered * row_bytes(length)),
     }
 
 
@@ -169,7 +174,9 @@ def _fill_codes(
         words[first : first + _STRETCH_ROWS] = np.ascontiguousarray(stored).view("<u8")
 
 
-def _fill_tables(arrays: dict[str, NDArray[Any]], words: NDArray[np.uint64], plan: Plan) -> None:
+def _fill_paired_tables(
+    arrays: dict[str, NDArray[Any]], words: NDArray[np.uint64], plan: Plan
+) -> None:
     """Build the tables, a pair at a time, with memory for 16 bytes a code."""
     length, width = len(words), row_bytes(len(words))
     packed, spare = np.empty((2, length), np.uint64)
@@ -184,6 +191,22 @@ def _fill_tables(arrays: dict[str, NDArray[Any]], words: NDArray[np.uint64], pla
         fill_rows(packed, width, rows[pair])
         packed, spare = _sorted(packed, spare, (_EVEN_SHIFT,), plan.slice_bits)
         fill_table(packed, _EVEN_SHIFT, _ODD_SHIFT, sketches[even], offsets[even])
+
+
+def _fill_word_tables(
+    arrays: dict[str, NDArray[Any]], words: NDArray[np.uint64], plan: Plan
+) -> None:
+    """Build the tables of codes of one word one by one, with memory for 16 bytes a code."""
+    length, bits = len(words), plan.slice_bits
+    packed, spare = np.empty((2, length), np.uint64)
+    sketches = arrays["sketches"][: plan.slices * length].reshape(plan.slices, length)
+    offsets = arrays["offsets"].reshape(plan.slices, 2**bits + 1)
+    rows = arrays["rows"].reshape(plan.slices, length * row_bytes(length))
+    for part in range(plan.slices):
+        pack_slice(words, part, bits, packed)
+        packed, spare = _sorted(packed, spare, (ROW_BITS,), bits)
+        fill_word_table(packed, words, part, bits, sketches[part], offsets[part])
+        fill_rows(packed, row_bytes(length), rows[part])
 
 
 def _sorted(
