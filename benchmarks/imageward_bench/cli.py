@@ -13,6 +13,7 @@ from imageward_bench import restart as restart_run
 from imageward_bench import sealing as sealing_run
 from imageward_bench.edits_command import edits
 from imageward_bench.index_bench import index
+from imageward_bench.lookups import lookups
 
 EXIT_WRONG = 1
 
@@ -55,6 +56,7 @@ def sealing(
 
 app.command()(index)
 app.command()(edits)
+app.command()(lookups)
 
 
 def main() -> None:

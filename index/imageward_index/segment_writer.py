@@ -86,8 +86,8 @@ def write_segment(
     ids, codes = join_columns(blocks)
     if len(codes) != len(ids) or len(codes) > CODES_MAX:
         raise ValueError(f"{len(codes)} codes with {len(ids)} ids cannot be sealed.")
-    order = np.argsort(ids, kind="stable")
-    unique, firsts = np.unique(ids[order], return_index=True)
+    order, unique, firsts = _order_of(ids)
+    del ids
     column = column_of(unique)
     attached = place_attachments(blocks, unique)
     if plan is None:
@@ -144,13 +144,33 @@ def attachment_shapes(column: IdColumn, attached_bytes: int) -> dict[str, ArrayS
 
 def reordered(codes: NDArray[np.uint8], order: tuple[int, ...]) -> NDArray[np.uint8]:
     """Return the codes, uint8 (codes, bytes), with bit order[i] at bit i."""
-    bits = np.unpackbits(codes, axis=1, bitorder="little")
-    return np.packbits(bits[:, order], axis=1, bitorder="little")
+    made = np.empty_like(codes)
+    # Each bit takes a byte meanwhile, so a stretch at a time.
+    for first in range(0, len(codes), _STRETCH_ROWS):
+        stretch = slice(first, first + _STRETCH_ROWS)
+        bits = np.unpackbits(codes[stretch], axis=1, bitorder="little")
+        made[stretch] = np.packbits(bits[:, order], axis=1, bitorder="little")
+    return made
 
 
 def keeps_order(order: tuple[int, ...]) -> bool:
     """Tell whether an order of bits moves none."""
     return order == tuple(range(len(order)))
+
+
+def _order_of(
+    ids: NDArray[np.int64],
+) -> tuple[NDArray[np.uint32] | None, NDArray[np.int64], NDArray[np.int64]]:
+    """Return what sorts the ids, None where they are sorted; each id once, and its first row.
+
+    A store yields its entries by id: nothing is sorted or copied then.
+    """
+    order = None
+    if not (ids[1:] >= ids[:-1]).all():
+        order = np.argsort(ids, kind="stable").astype(np.uint32)
+        ids = ids[order]
+    firsts = np.flatnonzero(np.diff(ids, prepend=-1))
+    return order, ids[firsts], firsts
 
 
 def _fill_ids(arrays: dict[str, NDArray[Any]], column: IdColumn, firsts: NDArray[np.int64]) -> None:
@@ -163,15 +183,16 @@ def _fill_ids(arrays: dict[str, NDArray[Any]], column: IdColumn, firsts: NDArray
 def _fill_codes(
     words: NDArray[np.uint64],
     codes: NDArray[np.uint8],
-    order: NDArray[np.int64],
+    order: NDArray[np.uint32] | None,
     bits: tuple[int, ...],
 ) -> None:
     """Write the codes in the order of rows and of the plan's bits, a stretch at a time."""
     keep = keeps_order(bits)
     for first in range(0, len(words), _STRETCH_ROWS):
-        stretch = codes[order[first : first + _STRETCH_ROWS]]
+        rows = slice(first, first + _STRETCH_ROWS)
+        stretch = codes[rows if order is None else order[rows]]
         stored = stretch if keep else reordered(stretch, bits)
-        words[first : first + _STRETCH_ROWS] = np.ascontiguousarray(stored).view("<u8")
+        words[rows] = np.ascontiguousarray(stored).view("<u8")
 
 
 def _fill_paired_tables(
