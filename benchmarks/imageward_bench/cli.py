@@ -15,6 +15,7 @@ from imageward_bench.capacity.command import capacity
 from imageward_bench.edits_command import edits
 from imageward_bench.index_bench import index
 from imageward_bench.load.command import load
+from imageward_bench.lookups import lookups
 
 EXIT_WRONG = 1
 
@@ -63,6 +64,7 @@ app.command()(index)
 app.command()(load)
 app.command()(capacity)
 app.command()(edits)
+app.command()(lookups)
 
 
 def main() -> None:
