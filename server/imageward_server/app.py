@@ -19,6 +19,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from imageward.v1 import bank_pb2_grpc, match_pb2_grpc
+from imageward_server.cage.cage import Cage
 from imageward_server.config import Config
 from imageward_server.errors import StoreUnavailable
 from imageward_server.hasher import Hasher
@@ -47,10 +48,14 @@ class Server:
 
     Args:
         config: how it is set up.
+        hasher: what opens images; a cage of processes if None.
     """
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, hasher: Hasher | None = None) -> None:
         self._config = config
+        self._hasher = hasher or Cage(
+            config.cage_cells or config.compute_threads, config.cage_slow_cells
+        )
         self._lifecycle = Lifecycle()
         self._store = open_store(config)
         self._replica = Replica(self._store, config.data_dir, config.feed_poll_s)
@@ -67,6 +72,9 @@ class Server:
         sys.setswitchinterval(SWITCH_S)
         self._grpc.start()
         begun = time.perf_counter()
+        report("starting the decoder", 0, 1)
+        self._hasher.start()
+        report("starting the decoder", 1, 1)
         self._replica.load(report)
         self._replica.follow()
         self._lifecycle.serve()
@@ -87,6 +95,7 @@ class Server:
         self._lifecycle.drain()
         self._grpc.stop(self._config.grace_s).wait()
         self._interceptor.close()
+        self._hasher.close()
         self._replica.stop()
         self._store.close()
         log.info("stopped")
@@ -103,13 +112,12 @@ class Server:
                 ("grpc.so_reuseport", 0),
             ],
         )
-        hasher = Hasher(config.compute_threads)
         places = threading.BoundedSemaphore(config.compute_threads)
         match_pb2_grpc.add_MatchServiceServicer_to_server(
-            MatchService(self._replica, hasher, config.surfaces, places), server
+            MatchService(self._replica, self._hasher, config.surfaces, places), server
         )
         bank_pb2_grpc.add_BankServiceServicer_to_server(
-            BankService(self._store, self._replica, hasher, config.surfaces), server
+            BankService(self._store, self._replica, self._hasher, config.surfaces), server
         )
         health_pb2_grpc.add_HealthServicer_to_server(self._lifecycle.health, server)
         health_name = health_pb2.DESCRIPTOR.services_by_name["Health"].full_name

@@ -55,6 +55,8 @@ Surfaces = Annotated[
 ]
 CallThreads = Annotated[int | None, typer.Option(help=_field_help("call_threads"))]
 ComputeThreads = Annotated[int | None, typer.Option(help=_field_help("compute_threads"))]
+CageCells = Annotated[int | None, typer.Option(help=_field_help("cage_cells"))]
+CageSlowCells = Annotated[int | None, typer.Option(help=_field_help("cage_slow_cells"))]
 StreamsMax = Annotated[int | None, typer.Option(help=_field_help("streams_max"))]
 FeedPollS = Annotated[float | None, typer.Option(help=_field_help("feed_poll_s"))]
 NoticeS = Annotated[float | None, typer.Option(help=_field_help("notice_s"))]
@@ -75,6 +77,8 @@ def serve(
     surfaces: Surfaces = None,
     call_threads: CallThreads = None,
     compute_threads: ComputeThreads = None,
+    cage_cells: CageCells = None,
+    cage_slow_cells: CageSlowCells = None,
     streams_max: StreamsMax = None,
     feed_poll_s: FeedPollS = None,
     notice_s: NoticeS = None,

@@ -4,11 +4,14 @@ ImagewardError (imageward_index.errors)
 ├── InvalidRequest          a field is missing, malformed or out of range
 │   ├── UnknownSurface
 │   └── InvalidPageToken
+├── InvalidImage            (imageward_index.errors)
+│   └── ImageTooCostly      takes longer to decode than an image may
 ├── EntryNotFound
 ├── BankExists
 ├── RequestIdReused         with other contents than the first time
 ├── TooManyBanks
 ├── TooManyStreams
+├── TooManyCostlyImages     at the moment
 ├── UnknownMethod
 ├── DeadlineExceeded        nobody waits for the answer any more
 ├── Unavailable             the same call may succeed later
@@ -22,7 +25,7 @@ ImagewardError (imageward_index.errors)
 
 from __future__ import annotations
 
-from imageward_index.errors import ImagewardError, InvalidInput
+from imageward_index.errors import ImagewardError, InvalidImage, InvalidInput
 
 
 class InvalidRequest(InvalidInput):
@@ -35,6 +38,10 @@ class UnknownSurface(InvalidRequest):
 
 class InvalidPageToken(InvalidRequest):
     """The page token is not one of this listing."""
+
+
+class ImageTooCostly(InvalidImage):
+    """The image takes longer to decode than an image may."""
 
 
 class EntryNotFound(ImagewardError):
@@ -55,6 +62,10 @@ class TooManyBanks(ImagewardError):
 
 class TooManyStreams(ImagewardError):
     """As many streams are open as there are threads for."""
+
+
+class TooManyCostlyImages(ImagewardError):
+    """The image takes long to decode, and so do as many others as may at once."""
 
 
 class UnknownMethod(ImagewardError):

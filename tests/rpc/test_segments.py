@@ -15,6 +15,7 @@ from imageward_client import Client, Verdict
 from imageward_index.sealer import SEAL_CODES, SEGMENT_SUFFIX
 from imageward_server.app import SEGMENTS_FOLDER, Server
 from imageward_server.config import Config
+from imageward_server.hasher import InProcessHasher
 
 BATCH = 1000
 FEW = 2 * BATCH
@@ -34,7 +35,7 @@ def serve(config: Config) -> Iterator[Callable[[], Server]]:
     def start() -> Server:
         for server in running:
             server.stop()
-        running[:] = [Server(config)]
+        running[:] = [Server(config, InProcessHasher(4))]
         running[0].start(lambda *_progress: None)
         return running[0]
 

@@ -126,7 +126,8 @@ def test_a_status_carries_its_details(kind: type[ImagewardError]) -> None:
     )
     assert details[0] == info
     delays = [d.retry_delay.seconds for d in details if isinstance(d, error_details_pb2.RetryInfo)]
-    retried = row.code in RETRIED or kind is server_errors.TooManyStreams
+    waits = {server_errors.TooManyStreams, server_errors.TooManyCostlyImages}
+    retried = row.code in RETRIED or kind in waits
     assert delays == ([1] if retried else [])
 
 

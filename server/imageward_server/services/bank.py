@@ -223,7 +223,7 @@ class BankService(bank_pb2_grpc.BankServiceServicer):
         match request.WhichOneof("query"):
             case "image":
                 ends = deadline.end_of(context)
-                with self._hasher.look(request.image) as picture:
+                with self._hasher.look(request.image, ends) as picture:
                     left_s = ends - time.monotonic()
                     found, completeness = self._matcher.find_image(picture, selection, left_s)
                     return found, picture.whole.quality, completeness

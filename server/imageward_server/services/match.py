@@ -109,7 +109,7 @@ class MatchService(match_pb2_grpc.MatchServiceServicer):
         return _as_message(decision), revision
 
     def _check_image(self, image: bytes, selection: Selection, ends: float) -> Decision:
-        with self._hasher.look(image) as picture:
+        with self._hasher.look(image, ends) as picture:
             return self._matcher.check_image(picture, selection, ends - time.monotonic())
 
     def _scope(self, scope: match_pb2.CheckScope, ends: float) -> tuple[int, Selection]:
