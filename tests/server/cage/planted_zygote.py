@@ -40,10 +40,17 @@ def spin() -> None:
 
 
 def grow() -> None:
-    """Take memory, page by page, until there is none."""
+    """Take memory, and write to all of it, until there is none."""
     taken = []
     while True:
-        taken.append(b"\1" * 2**20)
+        taken.append(b"\1" * 2**24)
+
+
+def claim() -> None:
+    """Ask for memory, and write to none of it, until there is none."""
+    claimed = []
+    while True:
+        claimed.append(bytearray(2**24))
 
 
 def lie(kind: int, length: int) -> Callable[[], None]:
@@ -80,6 +87,7 @@ PLANTS: dict[str, Callable[[], object]] = {
     "exit": lambda: os._exit(0),
     "spin": spin,
     "grow": grow,
+    "claim": claim,
     "fail": lambda: 1 // 0,
     "lie_length": lie(Outcome.DONE, 2**32 - 1),
     "lie_outcome": lie(99, 0),
