@@ -15,8 +15,9 @@ from imageward_index.geometry import Query
 from imageward_index.pdq import OrientedHashes
 from imageward_server.cage.job import Job
 from imageward_server.cage.payloads import read_fingerprint, read_hashes, read_query
-from imageward_server.cage.pool import Pool, Retirement
+from imageward_server.cage.pool import Pool
 from imageward_server.cage.protocol import Order
+from imageward_server.cage.retirement import Retirement
 from imageward_server.cage.zygote_process import ZygoteProcess
 
 LEASE_S_DEFAULT: Final = 10.0

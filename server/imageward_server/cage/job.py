@@ -17,8 +17,9 @@ from imageward_index.errors import (
 )
 from imageward_server.cage.link import CellDied, CellLink
 from imageward_server.cage.payloads import InvalidPayload, read_refusal, read_traceback
-from imageward_server.cage.pool import Pool, Retirement
+from imageward_server.cage.pool import Pool
 from imageward_server.cage.protocol import MEMORY_BYTES, Message, Order, Outcome
+from imageward_server.cage.retirement import Retirement
 from imageward_server.errors import DeadlineExceeded, ImageTooCostly, TooManyCostlyImages
 
 log = structlog.get_logger(__name__)
@@ -33,6 +34,9 @@ QUICK_S_MAX: Final = 0.1
 
 PROBATION_S: Final = 0.06
 """Time on a processor beyond twice what is expected, until an order counts as slow."""
+
+STARVED_SHARE: Final = 0.5
+"""Of the time that an image may take: a cell that ran less of it is not to blame."""
 
 _REFUSALS: Final[dict[int, type[InvalidImage]]] = {
     Outcome.UNSUPPORTED_FORMAT: UnsupportedFormat,
@@ -63,6 +67,12 @@ class Job:
         self._link: CellLink | None = pool.lease(until)
         self._link.put(image)
         self._bytes = len(image)
+        self._computed_s = self._link.computed_s()
+
+    @property
+    def computed_s(self) -> float:
+        """How long the cell has run on a processor for this image; 0.0 once it is given back."""
+        return 0.0 if self._link is None else self._link.computed_s() - self._computed_s
 
     def take(self) -> None:
         """Hand the image to the cell, and wait for a slow place if it says it takes long.
@@ -151,6 +161,8 @@ class Job:
     def _overrun(self, end: float) -> Exception:
         if end == self._until:
             return self._fail(Retirement.ABANDONED, _deadline_passed())
+        if self.computed_s < STARVED_SHARE * IMAGE_S_MAX:
+            return self._fail(Retirement.REFUSED, _starved())
         return self._fail(Retirement.OVERRUN, _too_costly())
 
     def _fail(self, why: Retirement, error: Exception) -> Exception:
@@ -174,6 +186,13 @@ def _too_costly() -> ImageTooCostly:
     return ImageTooCostly(
         f"the image takes more than {IMAGE_S_MAX} s to decode; send a smaller copy, or a JPEG",
         decode_s_max=IMAGE_S_MAX,
+    )
+
+
+def _starved() -> TooManyCostlyImages:
+    return TooManyCostlyImages(
+        f"the image was not decoded within {IMAGE_S_MAX} s, for there are others; "
+        "send it again later, or a smaller copy"
     )
 
 

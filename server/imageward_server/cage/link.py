@@ -9,9 +9,12 @@ import socket
 import tempfile
 import time
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from imageward_server.cage.protocol import MEMORY_BYTES, MESSAGE_BYTES, Message, Order
+
+if TYPE_CHECKING:
+    from imageward_server.cage.zygote_process import ZygoteProcess
 
 SLOW_NICENESS: Final = 10
 """A tenth of the processor where others want it too."""
@@ -27,17 +30,20 @@ class CellLink:
     """A cell as the server has it. One thread at a time may use it.
 
     Attributes:
+        zygote: that forked it, and alone can reap it.
         pid: the cell's process; of nobody else until the cell is reaped.
         jobs: images that it was given.
         slow: whether its priority was lowered, which cannot be taken back.
         busy: whether an order waits for its answer.
 
     Args:
+        zygote: as above.
         socket_: this side of the pair.
         memory: the descriptor of `MEMORY_BYTES` that are shared; closed by this.
     """
 
-    def __init__(self, socket_: socket.socket, memory: int) -> None:
+    def __init__(self, zygote: ZygoteProcess, socket_: socket.socket, memory: int) -> None:
+        self.zygote = zygote
         self.pid = 0
         self.jobs = 0
         self.slow = False

@@ -8,7 +8,6 @@ and no longer counts, another takes its place, and it is not used again.
 
 from __future__ import annotations
 
-import enum
 import os
 import signal
 import threading
@@ -21,7 +20,8 @@ import structlog
 
 from imageward_server.cage.jail import ALL, Protection
 from imageward_server.cage.link import CellLink
-from imageward_server.cage.zygote_process import ZygoteLost, ZygoteProcess
+from imageward_server.cage.retirement import Retirement
+from imageward_server.cage.zygote_process import Remains, ZygoteLost, ZygoteProcess
 from imageward_server.errors import DeadlineExceeded, Loading, TooManyCostlyImages
 
 log = structlog.get_logger(__name__)
@@ -36,25 +36,11 @@ RESTART_S: Final = 1.0
 """Between attempts to start a zygote."""
 
 
-class Retirement(enum.StrEnum):
-    """Why a cell was ended."""
+DYING_S: Final = 0.005
+"""Between looks whether a killed cell is gone."""
 
-    OVERRUN = "overrun"
-    """It took too long over an image."""
-    ABANDONED = "abandoned"
-    """Its caller waited no more."""
-    REFUSED = "refused"
-    """It took long while no slow place was free."""
-    SLOW = "slow"
-    """It finished at a low priority, which cannot be raised again."""
-    WORN = "worn"
-    """It had as many jobs as a cell gets."""
-    CRASHED = "crashed"
-    """It ended by itself."""
-    ESCAPING = "escaping"
-    """It asked the kernel for what no cell needs."""
-    LYING = "lying"
-    """It answered with what no cell says."""
+
+_STARTED_AGAIN: Final = "the decoder is being started again; ask again in a moment"
 
 
 class Pool:
@@ -74,6 +60,7 @@ class Pool:
         self._changed = threading.Condition()
         self._zygote: ZygoteProcess | None = None
         self._idle: list[CellLink] = []
+        self._dying: list[CellLink] = []
         self._leased = 0
         self._slow_free = slow
         self._slow_waiting = 0
@@ -144,7 +131,7 @@ class Pool:
                 self._changed.notify_all()
                 return self._idle.pop()
             if self._zygote is None:
-                raise Loading("the decoder is being started again; ask again in a moment")
+                raise Loading(_STARTED_AGAIN)
         raise DeadlineExceeded("no decoder was free before the deadline; allow more time")
 
     def slow_down(self, link: CellLink, until: float) -> None:
@@ -184,35 +171,73 @@ class Pool:
     def retire(self, link: CellLink, why: Retirement) -> Retirement:
         """End a leased cell; returns why, which of one that died by itself the kernel knows.
 
+        A cell that lives is killed at once, and reaped later: nobody waits for that.
+
         Raises:
             Loading: it died because the zygote did.
         """
         link.wipe()
         link.close()
         try:
-            why = self._reap(link, why)
-        finally:
-            with self._changed:
-                self._counts[why] += 1
-                self._slow_free += link.slow
-                self._leased -= not link.slow
-                self._changed.notify_all()
-        log.info("cell retired", reason=why.value, jobs=link.jobs)
+            remains = self._reap(link)
+            while why is Retirement.CRASHED and remains is None:
+                time.sleep(DYING_S)
+                remains = self._reap(link)
+        except ZygoteLost as error:
+            self._count(link, why, gone=True)
+            if why is Retirement.CRASHED:
+                raise Loading(_STARTED_AGAIN) from error
+            return why
+        if remains is not None and os.WTERMSIG(remains.status) == signal.SIGSYS:
+            why = Retirement.ESCAPING
+        self._count(link, why, gone=remains is not None)
         return why
 
-    def _reap(self, link: CellLink, why: Retirement) -> Retirement:
-        zygote = self._zygote
+    def _count(self, link: CellLink, why: Retirement, *, gone: bool) -> None:
+        log.info("cell retired", reason=why.value, jobs=link.jobs)
+        with self._changed:
+            self._counts[why] += 1
+            if gone:
+                self._free(link)
+            else:
+                self._dying.append(link)
+            self._changed.notify_all()
+
+    def _free(self, link: CellLink) -> None:
+        """Give the place of a cell that is gone to another. The lock is held."""
+        self._slow_free += link.slow
+        self._leased -= not link.slow
+
+    def _reap(self, link: CellLink) -> Remains | None:
+        """Kill a cell and see whether it is gone.
+
+        Raises:
+            ZygoteLost: it is, with its zygote.
+        """
         try:
-            status, held_bytes = (0, 0) if zygote is None else zygote.reap(link.pid)
-            self._memory_bytes_max = max(self._memory_bytes_max, held_bytes)
+            remains = link.zygote.reap(link.pid)
         except ZygoteLost:
-            self._lose(zygote)
-            zygote = None
-        if why is not Retirement.CRASHED:
-            return why
-        if zygote is None:
-            raise Loading("the decoder is being started again; ask again in a moment")
-        return Retirement.ESCAPING if os.WTERMSIG(status) == signal.SIGSYS else why
+            self._lose(link.zygote)
+            raise
+        if remains is not None:
+            self._memory_bytes_max = max(self._memory_bytes_max, remains.memory_bytes)
+        return remains
+
+    def _is_gone(self, link: CellLink) -> bool:
+        try:
+            return self._reap(link) is not None
+        except ZygoteLost:
+            return True
+
+    def _reap_dying(self) -> None:
+        with self._changed:
+            dying = self._dying[:]
+        gone = [link for link in dying if self._is_gone(link)]
+        with self._changed:
+            for link in gone:
+                self._dying.remove(link)
+                self._free(link)
+            self._changed.notify_all()
 
     def _keep(self) -> None:
         """Keep as many cells as there should be, until the pool is closed."""
@@ -220,10 +245,12 @@ class Pool:
             try:
                 if self._zygote is None:
                     self._zygote = self._start_zygote()
+                self._reap_dying()
                 self._fork()
             except (ZygoteLost, OSError) as error:
                 log.error("the decoder's cage cannot be kept", error=str(error))  # noqa: TRY400 there is no traceback of use
-                self._lose(self._zygote)
+                if self._zygote is not None:
+                    self._lose(self._zygote)
                 with self._changed:
                     self._failure = error
                     self._changed.notify_all()
@@ -231,12 +258,15 @@ class Pool:
         self._end()
 
     def _fork(self) -> None:
-        """Wait until a cell is missing, and fork it."""
+        """Fork a cell if one is missing; wait until it is, or there is another thing to do."""
         with self._changed:
-            self._changed.wait_for(lambda: self._stopping or self._zygote is None or self._missing)
+            if self._dying:
+                self._changed.wait_for(self._is_awaited, DYING_S)
+            else:
+                self._changed.wait_for(lambda: self._is_awaited() or self._dying)
             zygote = self._zygote
-        if self._stopping or zygote is None:
-            return
+            if self._stopping or zygote is None or not self._missing:
+                return
         link, held = zygote.fork()
         self._warn(held)
         with self._changed:
@@ -244,14 +274,17 @@ class Pool:
             self._idle.append(link)
             self._changed.notify_all()
 
+    def _is_awaited(self) -> bool:
+        return self._stopping or self._zygote is None or self._missing
+
     @property
     def _missing(self) -> bool:
         return self._leased + len(self._idle) <= self._cells
 
-    def _lose(self, zygote: ZygoteProcess | None) -> None:
+    def _lose(self, zygote: ZygoteProcess) -> None:
         """Forget a zygote that does not answer, and the cells that ended with it."""
         with self._changed:
-            if zygote is None or self._zygote is not zygote:
+            if self._zygote is not zygote:
                 return
             self._zygote = None
             lost, self._idle = self._idle, []

@@ -19,6 +19,10 @@ MEMORY_BYTES: Final = 20 * 2**20
 assert MEMORY_BYTES >= IMAGE_BYTES_MAX, "an image must fit"
 
 
+DYING: Final = 2**32 - 1
+"""In the place of the wait status of a cell that is killed and not gone yet."""
+
+
 class Order(enum.IntEnum):
     """What a cell is asked for. TAKE comes first, OPEN before anything of a picture."""
 
@@ -51,7 +55,8 @@ class ZygoteOrder(enum.IntEnum):
     FORK = 1
     """Fork a cell on the two descriptors that come along; the answer is its process."""
     REAP = 2
-    """Kill a cell if it lives; the answer is the KiB that it held at most, and its wait status."""
+    """Kill a cell if it lives; the answer is the KiB that it held at most, and its wait
+    status, or DYING, which is none: ask again."""
 
 
 class Message(NamedTuple):

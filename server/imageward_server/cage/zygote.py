@@ -20,6 +20,7 @@ from typing import Final, NoReturn
 from imageward_server.cage.cell import Cell, null_streams, warm_up
 from imageward_server.cage.jail import die_with_parent, lock_in
 from imageward_server.cage.protocol import (
+    DYING,
     MEMORY_BYTES,
     MESSAGE_BYTES,
     Message,
@@ -74,7 +75,10 @@ def _reap(cell: int) -> Message:
     """Kill a cell if it lives; returns the KiB that it held at most, and its wait status."""
     # It is a child that was not waited for, so the number is still its own.
     os.kill(cell, signal.SIGKILL)
-    _, status, usage = os.wait4(cell, 0)
+    # What a large process of low priority holds takes a while to be freed.
+    pid, status, usage = os.wait4(cell, os.WNOHANG)
+    if not pid:
+        return Message(0, DYING)
     kib = usage.ru_maxrss if sys.platform == "linux" else usage.ru_maxrss // 1024
     return Message(kib, status)
 

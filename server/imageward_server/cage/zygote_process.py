@@ -8,11 +8,11 @@ import subprocess
 import sys
 import threading
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
 from imageward_server.cage.jail import Protection
 from imageward_server.cage.link import CellDied, CellLink, make_memory
-from imageward_server.cage.protocol import MESSAGE_BYTES, Message, ZygoteOrder
+from imageward_server.cage.protocol import DYING, MESSAGE_BYTES, Message, ZygoteOrder
 
 START_S_MAX: Final = 120.0
 """Where nothing is compiled yet a start takes 20 s; from numba's cache about one."""
@@ -36,6 +36,18 @@ PROGRAM: Final = ("-m", "imageward_server.cage.zygote")
 
 class ZygoteLost(Exception):
     """The zygote does not answer: it ended, or was never there."""
+
+
+class Remains(NamedTuple):
+    """What is known of a cell that ended.
+
+    Attributes:
+        status: as `os.wait` has it.
+        memory_bytes: that it held at most, shared pages included.
+    """
+
+    status: int
+    memory_bytes: int
 
 
 class ZygoteProcess:
@@ -80,7 +92,7 @@ class ZygoteProcess:
         """
         ours, theirs = socket.socketpair()
         memory = make_memory()
-        link = CellLink(ours, os.dup(memory))
+        link = CellLink(self, ours, os.dup(memory))
         try:
             order = Message(ZygoteOrder.FORK).pack()
             with self._lock:
@@ -96,8 +108,8 @@ class ZygoteProcess:
             raise ZygoteLost("a cell does not start")
         return link, Protection(hello.kind)
 
-    def reap(self, pid: int) -> tuple[int, int]:
-        """Kill a cell if it lives; returns its wait status, and the bytes it held at most.
+    def reap(self, pid: int) -> Remains | None:
+        """Kill a cell if it lives; returns what is left of it, None until it is gone.
 
         Raises:
             ZygoteLost: it does not answer; its cells are gone then.
@@ -105,7 +117,7 @@ class ZygoteProcess:
         with self._lock:
             self._send(Message(ZygoteOrder.REAP, pid).pack(), [])
             answer = self._receive(ORDER_S_MAX)
-        return answer.value, answer.kind * 1024
+        return None if answer.value == DYING else Remains(answer.value, answer.kind * 1024)
 
     def close(self) -> None:
         """End it, and with it its cells."""

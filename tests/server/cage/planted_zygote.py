@@ -86,6 +86,7 @@ PLANTS: dict[str, Callable[[], object]] = {
     "abort": os.abort,
     "exit": lambda: os._exit(0),
     "spin": spin,
+    "wait": lambda: os.read(LINK, 1),
     "grow": grow,
     "claim": claim,
     "fail": lambda: 1 // 0,

@@ -12,7 +12,7 @@ from structlog.testing import capture_logs
 
 from imageward_index.errors import ImageTooLarge, UndecodableImage, UnsupportedFormat
 from imageward_server.cage.cage import Cage
-from imageward_server.cage.pool import Retirement
+from imageward_server.cage.retirement import Retirement
 from imageward_server.errors import DeadlineExceeded, ImageTooCostly, TooManyCostlyImages
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="seccomp is Linux's")
@@ -107,13 +107,20 @@ def test_a_lie_is_not_believed(planted: Cage, name: str) -> None:
 
 
 def test_an_overrun_ends_in_time(planted: Cage) -> None:
-    """A cell that computes for ever is killed within 1.2 s of the call, and told as costly."""
-    before = counted(planted, Retirement.OVERRUN)
+    """A cell that computes for ever is killed, and its caller told, within 1.2 s of the call."""
     begun = time.monotonic()
-    with pytest.raises(ImageTooCostly, match=r"more than 1\.0 s"):
+    # On a busy machine it may have had too little of a processor to be blamed.
+    with pytest.raises((ImageTooCostly, TooManyCostlyImages), match=r"1\.0 s"):
         attempt(planted, "spin")
     assert time.monotonic() - begun < 1.2
-    assert counted(planted, Retirement.OVERRUN) == before + 1
+
+
+def test_a_starved_cell_is_not_blamed(planted: Cage) -> None:
+    """An image whose cell hardly ran is not called costly: the caller may send it again."""
+    before = counted(planted, Retirement.REFUSED)
+    with pytest.raises(TooManyCostlyImages, match=r"within 1\.0 s"):
+        attempt(planted, "wait")
+    assert counted(planted, Retirement.REFUSED) == before + 1
 
 
 def test_a_deadline_ends_it_earlier(planted: Cage) -> None:
@@ -157,6 +164,7 @@ def test_a_cell_cannot_print(planted: Cage, capfd: pytest.CaptureFixture[str]) -
 def test_slow_places_are_few(planted: Cage) -> None:
     """While one image takes long, another that does is refused with a hint to come again."""
     ends: list[type[Exception]] = []
+    begun = time.monotonic()
 
     def spin() -> None:
         try:
@@ -169,4 +177,6 @@ def test_slow_places_are_few(planted: Cage) -> None:
         thread.start()
     for thread in threads:
         thread.join()
-    assert ends == [TooManyCostlyImages, ImageTooCostly]
+    assert ends[0] is TooManyCostlyImages
+    assert len(ends) == 2
+    assert time.monotonic() - begun < 1.5
