@@ -44,7 +44,7 @@ def config(tmp_path: Path) -> Config:
 @pytest.fixture
 def server(config: Config) -> Iterator[Server]:
     """Run a server in this process, on a real port."""
-    running = Server(config, InProcessHasher(4))
+    running = Server(config, InProcessHasher())
     running.start(lambda *_progress: None)
     yield running
     running.stop()

@@ -21,8 +21,9 @@
     │   └── RequestIdReused         used before with other contents
     ├── TooManyBanks              RESOURCE_EXHAUSTED, and waiting does not help
     ├── Overloaded                RESOURCE_EXHAUSTED: call again after `retry_after_s`
+    │   ├── RateLimited             the caller makes too many calls a second
     │   ├── TooManyStreams
-    │   └── TooManyCostlyImages     this one takes long to decode, and so do others
+    │   └── TooManyCostlyImages     this image takes long to decode, and so do others
     ├── Unavailable               UNAVAILABLE: call again soon, or on another server
     │   ├── Loading                 the server is reading its store
     │   ├── Draining                the server is stopping
@@ -163,6 +164,10 @@ class TooManyBanks(ImagewardClientError):
 
 class Overloaded(ImagewardClientError):
     """The server is full; call again after `retry_after_s`."""
+
+
+class RateLimited(Overloaded):
+    """The caller makes more calls a second than it may; send fewer, or larger batches."""
 
 
 class TooManyStreams(Overloaded):

@@ -58,6 +58,11 @@ ComputeThreads = Annotated[int | None, typer.Option(help=_field_help("compute_th
 CageCells = Annotated[int | None, typer.Option(help=_field_help("cage_cells"))]
 CageSlowCells = Annotated[int | None, typer.Option(help=_field_help("cage_slow_cells"))]
 StreamsMax = Annotated[int | None, typer.Option(help=_field_help("streams_max"))]
+HeldBytesMax = Annotated[int | None, typer.Option(help=_field_help("held_bytes_max"))]
+CallerCallsPerS = Annotated[float | None, typer.Option(help=_field_help("caller_calls_per_s"))]
+DeadlineS = Annotated[float | None, typer.Option(help=_field_help("deadline_s"))]
+ConnectionsMax = Annotated[int | None, typer.Option(help=_field_help("connections_max"))]
+ConnectionAgeS = Annotated[float | None, typer.Option(help=_field_help("connection_age_s"))]
 FeedPollS = Annotated[float | None, typer.Option(help=_field_help("feed_poll_s"))]
 NoticeS = Annotated[float | None, typer.Option(help=_field_help("notice_s"))]
 GraceS = Annotated[float | None, typer.Option(help=_field_help("grace_s"))]
@@ -80,6 +85,11 @@ def serve(
     cage_cells: CageCells = None,
     cage_slow_cells: CageSlowCells = None,
     streams_max: StreamsMax = None,
+    held_bytes_max: HeldBytesMax = None,
+    caller_calls_per_s: CallerCallsPerS = None,
+    deadline_s: DeadlineS = None,
+    connections_max: ConnectionsMax = None,
+    connection_age_s: ConnectionAgeS = None,
     feed_poll_s: FeedPollS = None,
     notice_s: NoticeS = None,
     grace_s: GraceS = None,

@@ -7,7 +7,6 @@ processes of their own; where that is not wanted, such as in a test of something
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Protocol
@@ -35,6 +34,7 @@ class Hasher(Protocol):
 
         Raises:
             InvalidImage: it is no image, or over a bound.
+            Overloaded: it takes long, and there is no room for that.
         """
 
     def fingerprint(self, image: bytes, deadline: float | None = None) -> Fingerprint:
@@ -42,14 +42,7 @@ class Hasher(Protocol):
 
 
 class InProcessHasher:
-    """Hashes in this process, without a limit of time or memory.
-
-    Args:
-        places: how many pictures are held at once; the others wait.
-    """
-
-    def __init__(self, places: int) -> None:
-        self._places = threading.BoundedSemaphore(places)
+    """Hashes in this process, without a limit of time or memory."""
 
     def start(self) -> None:
         """Return at once."""
@@ -61,11 +54,9 @@ class InProcessHasher:
     def look(self, image: bytes, deadline: float | None = None) -> Iterator[Picture]:
         """Open an upload to be checked; its hashes are taken as they are asked for."""
         del deadline  # nothing here can be stopped
-        with self._places:
-            yield open_picture(image)
+        yield open_picture(image)
 
     def fingerprint(self, image: bytes, deadline: float | None = None) -> Fingerprint:
         """Take all hashes of an image, to be banked."""
         del deadline
-        with self._places:
-            return fingerprint_image(image)
+        return fingerprint_image(image)

@@ -25,7 +25,7 @@ def test_each_service_has_a_health_of_its_own(service: str, channel: grpc.Channe
 
 def test_watch_tells_each_change(config: Config) -> None:
     """A watcher sees NOT_SERVING while loading, SERVING, and NOT_SERVING at the drain."""
-    server = Server(config, InProcessHasher(4))
+    server = Server(config, InProcessHasher())
     service = health_pb2.HealthCheckRequest(service=SERVICES[0])
     seen: list[int] = []
     with grpc.insecure_channel(f"127.0.0.1:{server.port}") as channel:

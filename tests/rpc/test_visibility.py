@@ -55,7 +55,7 @@ def test_no_check_after_an_acknowledgement_misses_it(client: Client) -> None:
 def test_the_feed_carries_changes_of_another_server(config: Config, tmp_path: Path) -> None:
     """Two servers on one store: what one acknowledges, the other answers at that revision."""
     assert tmp_path in config.data_dir.parents
-    first, second = Server(config, InProcessHasher(4)), Server(config, InProcessHasher(4))
+    first, second = Server(config, InProcessHasher()), Server(config, InProcessHasher())
     for server in (first, second):
         server.start(lambda *_progress: None)
     with (

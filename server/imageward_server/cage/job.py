@@ -75,7 +75,7 @@ class Job:
         return 0.0 if self._link is None else self._link.computed_s() - self._computed_s
 
     def take(self) -> None:
-        """Hand the image to the cell, and wait for a slow place if it says it takes long.
+        """Hand the image to the cell, and move to a slow place if it says it takes long.
 
         Raises:
             ImageTooCostly: it would take longer than an image may.
@@ -86,7 +86,7 @@ class Job:
         if self._expected_s > IMAGE_S_MAX:
             raise _too_costly()
         if self._expected_s > QUICK_S_MAX:
-            self._slow_down(time.monotonic() + min(self._left_s, IMAGE_S_MAX))
+            self._slow_down()
 
     def ask(self, order: Order, read: Callable[[bytearray], T], value: int = 0) -> T:
         """Give an order and read its result.
@@ -130,7 +130,7 @@ class Job:
             if time.monotonic() >= end:
                 raise self._overrun(end)
             if not link.slow and link.computed_s() - computed_s > patience_s:
-                self._slow_down(time.monotonic())
+                self._slow_down()
         return answer
 
     def _read(self, answer: Message, read: Callable[[bytearray], T]) -> T:
@@ -148,10 +148,10 @@ class Job:
         message, metadata = read_refusal(data)
         raise _REFUSALS[answer.kind](message, **metadata)
 
-    def _slow_down(self, until: float) -> None:
+    def _slow_down(self) -> None:
         assert self._link is not None, "only a job that goes on is slowed down"
         try:
-            self._pool.slow_down(self._link, min(until, self._until))
+            self._pool.slow_down(self._link)
         except TooManyCostlyImages as error:
             # An idle cell has done nothing wrong, and goes back.
             if self._link.busy:

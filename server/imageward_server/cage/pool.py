@@ -29,9 +29,6 @@ log = structlog.get_logger(__name__)
 JOBS_MAX: Final = 500
 """Images that a cell is given: then it is as large, and as trusted, as it may become."""
 
-SLOW_WAITING_MAX: Final = 4
-"""Jobs that wait for a slow place; each holds a thread of the server."""
-
 RESTART_S: Final = 1.0
 """Between attempts to start a zygote."""
 
@@ -63,7 +60,6 @@ class Pool:
         self._dying: list[CellLink] = []
         self._leased = 0
         self._slow_free = slow
-        self._slow_waiting = 0
         self._counts: Counter[Retirement] = Counter()
         self._memory_bytes_max = 0
         self._stopping = False
@@ -134,17 +130,14 @@ class Pool:
                 raise Loading(_STARTED_AGAIN)
         raise DeadlineExceeded("no decoder was free before the deadline; allow more time")
 
-    def slow_down(self, link: CellLink, until: float) -> None:
-        """Move a job to a slow place, waiting for one until a time of `time.monotonic`.
+    def slow_down(self, link: CellLink) -> None:
+        """Move a job to a slow place.
 
         Raises:
-            TooManyCostlyImages: none is free, or too many wait already.
+            TooManyCostlyImages: none is free. Nobody waits for one, as that would hold
+                what others need.
         """
         with self._changed:
-            if self._slow_free or self._slow_waiting < SLOW_WAITING_MAX:
-                self._slow_waiting += 1
-                self._changed.wait_for(lambda: self._slow_free, until - time.monotonic())
-                self._slow_waiting -= 1
             if not self._slow_free:
                 raise TooManyCostlyImages(
                     "this image takes long to decode, and so do as many as may at once; "
