@@ -33,7 +33,8 @@ QUICK_S_MAX: Final = 0.1
 """An image that is expected to take longer is decoded at a low priority."""
 
 PROBATION_S: Final = 0.06
-"""Time on a processor beyond twice what is expected, until an order counts as slow."""
+"""Time on a processor for each order, beyond twice what is expected of the image, until the
+image counts as slow."""
 
 STARVED_SHARE: Final = 0.5
 """Of the time that an image may take: a cell that ran less of it is not to blame."""
@@ -47,6 +48,9 @@ _REFUSALS: Final[dict[int, type[InvalidImage]]] = {
 
 class Job:
     """Has a cell work on one image. One thread at a time may use it.
+
+    Attributes:
+        ended: why the cell was ended before the job was; None if it was not.
 
     Args:
         pool: where the cell is leased.
@@ -62,7 +66,8 @@ class Job:
         self._pool = pool
         self._until = until
         self._left_s = IMAGE_S_MAX
-        self._expected_s = 0.0
+        self._allowed_s = 0.0
+        self.ended: Retirement | None = None
         self._error: Exception | None = None
         self._link: CellLink | None = pool.lease(until)
         self._link.put(image)
@@ -82,11 +87,12 @@ class Job:
             TooManyCostlyImages: no slow place is free.
             UndecodableImage: the cell did not survive it.
         """
-        self._expected_s = self.ask(Order.TAKE, _read_seconds, self._bytes)
-        if self._expected_s > IMAGE_S_MAX:
+        expected_s = self.ask(Order.TAKE, _read_seconds, self._bytes)
+        if expected_s > IMAGE_S_MAX:
             raise _too_costly()
-        if self._expected_s > QUICK_S_MAX:
+        if expected_s > QUICK_S_MAX:
             self._slow_down()
+        self._allowed_s += 2 * expected_s
 
     def ask(self, order: Order, read: Callable[[bytearray], T], value: int = 0) -> T:
         """Give an order and read its result.
@@ -122,14 +128,11 @@ class Job:
     def _await(self, link: CellLink, begun: float) -> Message:
         """Wait for the answer; an order that takes long goes on at a low priority."""
         end = min(begun + self._left_s, self._until)
-        patience_s = PROBATION_S + 2 * self._expected_s
-        if link.slow:
-            patience_s = IMAGE_S_MAX
-        computed_s = 0.0 if link.slow else link.computed_s()
-        while (answer := link.wait(min(patience_s, end - time.monotonic()))) is None:
+        self._allowed_s += PROBATION_S
+        while (answer := link.wait(min(PROBATION_S, end - time.monotonic()))) is None:
             if time.monotonic() >= end:
                 raise self._overrun(end)
-            if not link.slow and link.computed_s() - computed_s > patience_s:
+            if not link.slow and self.computed_s > self._allowed_s:
                 self._slow_down()
         return answer
 
@@ -169,7 +172,7 @@ class Job:
         """End the cell and the job; returns what the caller is told, now and when it asks again."""
         assert self._link is not None, "a job ends once"
         link, self._link, self._error = self._link, None, error
-        self._pool.retire(link, why)
+        self.ended = self._pool.retire(link, why)
         return error
 
 

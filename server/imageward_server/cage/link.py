@@ -45,6 +45,7 @@ class CellLink:
     def __init__(self, zygote: ZygoteProcess, socket_: socket.socket, memory: int) -> None:
         self.zygote = zygote
         self.pid = 0
+        self._clock: int | None = None
         self.jobs = 0
         self.slow = False
         self.busy = False
@@ -54,6 +55,12 @@ class CellLink:
         self._memory = mmap.mmap(memory, MEMORY_BYTES)
         os.close(memory)
         self._used = 0
+
+    def belongs_to(self, pid: int) -> None:
+        """Learn the cell's process."""
+        self.pid = pid
+        path = Path(f"/proc/{pid}/schedstat")
+        self._clock = os.open(path, os.O_RDONLY) if path.exists() else None
 
     def put(self, image: bytes) -> None:
         """Lay an image into the shared memory."""
@@ -106,11 +113,9 @@ class CellLink:
 
     def computed_s(self) -> float:
         """How long the cell has run on a processor; the time of day where nobody says."""
-        try:
-            told = Path(f"/proc/{self.pid}/schedstat").read_text()
-        except OSError:
+        if self._clock is None:
             return time.monotonic()
-        return int(told.split()[0]) / _NS_PER_S
+        return int(os.pread(self._clock, 64, 0).split()[0]) / _NS_PER_S
 
     def slow_down(self) -> None:
         """Let the cell have what others leave, for the rest of its life."""
@@ -121,6 +126,8 @@ class CellLink:
         """Close this side; a cell that waits for orders then ends."""
         self._socket.close()
         self._memory.close()
+        if self._clock is not None:
+            os.close(self._clock)
 
 
 def make_memory() -> int:

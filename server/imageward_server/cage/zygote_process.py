@@ -97,7 +97,7 @@ class ZygoteProcess:
             order = Message(ZygoteOrder.FORK).pack()
             with self._lock:
                 self._send(order, [theirs.fileno(), memory])
-                link.pid = self._receive(ORDER_S_MAX).value
+                link.belongs_to(self._receive(ORDER_S_MAX).value)
             hello = link.wait(CELL_START_S_MAX)
         except CellDied as error:
             raise ZygoteLost("a cell ended at its start") from error
