@@ -8,7 +8,7 @@ PROTOS := $(wildcard protos/imageward/v1/*.proto)
 # What `make breaking` compares the contract with.
 AGAINST ?= main
 
-.PHONY: help venv demo serve stop test check fmt protos breaking clean
+.PHONY: help venv demo serve stop test fuzz check fmt protos breaking clean
 
 help:  ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -39,6 +39,10 @@ stop: $(STAMP)  ## Stop what `make serve` started
 
 test: $(STAMP)  ## Run the tests
 	$(BIN)/python -m pytest
+
+RUNS ?= 100000
+fuzz: $(STAMP)  ## Decode RUNS spoiled files in the cage; finds go to tests/server/cage/finds
+	nice -n 19 $(BIN)/imageward-bench fuzz --runs $(RUNS)
 
 check: $(STAMP)  ## Lint, types, contract, arrows between packages
 	$(BIN)/ruff check .

@@ -13,6 +13,7 @@ from imageward_bench import restart as restart_run
 from imageward_bench import sealing as sealing_run
 from imageward_bench.capacity.command import capacity
 from imageward_bench.edits_command import edits
+from imageward_bench.fuzz.command import fuzz
 from imageward_bench.index_bench import index
 from imageward_bench.load.command import load
 from imageward_bench.lookups import lookups
@@ -65,6 +66,7 @@ app.command()(load)
 app.command()(capacity)
 app.command()(edits)
 app.command()(lookups)
+app.command()(fuzz)
 
 
 def main() -> None:

@@ -2,7 +2,8 @@
 
 A bank of made-up pictures (`lookup_data`), with an attachment each as long as a
 fingerprint, is built as a server builds it from a store. Then photographs that are
-not in it, nor made it up, are looked up, pass by pass as `cascade` does, from Python, on one thread.
+not in it, nor made it up, are looked up, pass by pass as `cascade` does, from Python, on
+one thread.
 """
 
 from __future__ import annotations

@@ -53,6 +53,8 @@ BY_REASON: dict[str, tuple[StatusCode, type[errors.ImagewardClientError]]] = {
     "DATA_CORRUPT": (StatusCode.DATA_LOSS, errors.DataCorrupt),
     "UNKNOWN_METHOD": (StatusCode.UNIMPLEMENTED, errors.UnknownMethod),
     "DEADLINE_EXCEEDED": (StatusCode.DEADLINE_EXCEEDED, errors.DeadlineExceeded),
+    "IMAGE_TOO_COSTLY": (StatusCode.INVALID_ARGUMENT, errors.ImageTooCostly),
+    "TOO_MANY_COSTLY_IMAGES": (StatusCode.RESOURCE_EXHAUSTED, errors.TooManyCostlyImages),
     "INTERNAL": (StatusCode.INTERNAL, errors.InternalError),
 }
 

@@ -49,6 +49,8 @@ Surfaces = Annotated[
 ]
 CallThreads = Annotated[int | None, typer.Option(help=_field_help("call_threads"))]
 ComputeThreads = Annotated[int | None, typer.Option(help=_field_help("compute_threads"))]
+CageCells = Annotated[int | None, typer.Option(help=_field_help("cage_cells"))]
+CageSlowCells = Annotated[int | None, typer.Option(help=_field_help("cage_slow_cells"))]
 StreamsMax = Annotated[int | None, typer.Option(help=_field_help("streams_max"))]
 HeldBytesMax = Annotated[int | None, typer.Option(help=_field_help("held_bytes_max"))]
 CallerCallsPerS = Annotated[float | None, typer.Option(help=_field_help("caller_calls_per_s"))]
@@ -85,6 +87,8 @@ def serve(
     surfaces: Surfaces = None,
     call_threads: CallThreads = None,
     compute_threads: ComputeThreads = None,
+    cage_cells: CageCells = None,
+    cage_slow_cells: CageSlowCells = None,
     streams_max: StreamsMax = None,
     held_bytes_max: HeldBytesMax = None,
     caller_calls_per_s: CallerCallsPerS = None,

@@ -66,6 +66,15 @@ class Config(BaseSettings):
     compute_threads: int = Field(
         4, ge=1, le=1024, description="Calls that decode, hash or search at once."
     )
+    cage_cells: int = Field(
+        0,
+        ge=0,
+        le=1024,
+        description="Processes that decode and hash; 0 makes one for each compute thread.",
+    )
+    cage_slow_cells: int = Field(
+        2, ge=1, le=1024, description="Images that take long, decoded at once at a low priority."
+    )
     streams_max: int = Field(64, ge=1, le=4096, description="Streams open at once.")
     held_bytes_max: int = Field(
         256_000_000,

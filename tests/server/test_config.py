@@ -114,6 +114,8 @@ def test_every_setting_can_be_set_from_every_source(
         "surfaces": ["SURFACE_2", "ONE"],
         "call_threads": 3,
         "compute_threads": 2,
+        "cage_cells": 5,
+        "cage_slow_cells": 6,
         "streams_max": 7,
         "held_bytes_max": 80_000_000,
         "caller_calls_per_s": 12.5,
