@@ -31,6 +31,8 @@ BANK_BATCHES = 48
 # A seal every so many additions, and merges between them.
 ADDITIONS_A_SWAP = 3.0
 TIMEOUT_S = 60.0
+# Some, because decoding is what takes and frees memory by the megabyte.
+IMAGES = Part(kind="image", share=0.1, matches=0.0, megapixels=(0.3, 1.0))
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +108,7 @@ def soak(plan: Plan, console: Console) -> Outcome:
             churn = Churn(client, folder / "segments/manifest", BANK_BATCHES, period_s, plan.seed)
             churn.fill()
             codes = np.empty((0, 32), np.uint8)
-            mix = Mix(call=(Part(kind="hash", matches=0.0),))
+            mix = Mix(call=(Part(kind="hash", share=0.9, matches=0.0), IMAGES))
             setup = Setup(server.target, make_workload(mix, codes, plan.seed), 1, CONNECTIONS)
             with Generators(setup) as generators:
                 return _hold(plan, server.pid, churn, generators, console)
