@@ -15,7 +15,9 @@ from imageward_bench.capacity.command import capacity
 from imageward_bench.edits_command import edits
 from imageward_bench.index_bench import index
 from imageward_bench.load.command import load
+from imageward_bench.rolling import rolling
 from imageward_bench.soak.command import soak
+from imageward_bench.workers import workers
 
 EXIT_WRONG = 1
 
@@ -64,7 +66,9 @@ app.command()(index)
 app.command()(load)
 app.command()(capacity)
 app.command()(edits)
+app.command()(rolling)
 app.command()(soak)
+app.command()(workers)
 
 
 def main() -> None:

@@ -32,7 +32,8 @@ BANK_BATCHES = 48
 ADDITIONS_A_SWAP = 3.0
 TIMEOUT_S = 60.0
 # Some, because decoding is what takes and frees memory by the megabyte.
-IMAGES = Part(kind="image", share=0.1, matches=0.0, megapixels=(0.3, 1.0))
+IMAGES = Part(kind="image", share=0.01, matches=0.0, megapixels=(0.3, 1.0))
+HASHES = Part(kind="hash", share=0.99, matches=0.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +109,7 @@ def soak(plan: Plan, console: Console) -> Outcome:
             churn = Churn(client, folder / "segments/manifest", BANK_BATCHES, period_s, plan.seed)
             churn.fill()
             codes = np.empty((0, 32), np.uint8)
-            mix = Mix(call=(Part(kind="hash", share=0.9, matches=0.0), IMAGES))
+            mix = Mix(call=(HASHES, IMAGES))
             setup = Setup(server.target, make_workload(mix, codes, plan.seed), 1, CONNECTIONS)
             with Generators(setup) as generators:
                 return _hold(plan, server.pid, churn, generators, console)
