@@ -15,6 +15,7 @@ from imageward_bench.capacity.command import capacity
 from imageward_bench.edits_command import edits
 from imageward_bench.index_bench import index
 from imageward_bench.load.command import load
+from imageward_bench.lookups import lookups
 from imageward_bench.rolling import rolling
 from imageward_bench.soak.command import soak
 from imageward_bench.workers import workers
@@ -66,6 +67,7 @@ app.command()(index)
 app.command()(load)
 app.command()(capacity)
 app.command()(edits)
+app.command()(lookups)
 app.command()(rolling)
 app.command()(soak)
 app.command()(workers)

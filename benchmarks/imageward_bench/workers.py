@@ -25,6 +25,7 @@ from imageward_bench.load.mix import Mix, Part
 from imageward_bench.load.processes import Generators, Setup
 from imageward_bench.load.requests import make_workload
 from imageward_bench.machine import describe
+from imageward_bench.patience import admitted
 from imageward_bench.process_state import children_of
 from imageward_bench.process_tree import look
 from imageward_bench.server_process import ServerProcess
@@ -138,13 +139,13 @@ def _visibility(number: int, rate_per_s: float, changes: int, seed: int) -> dict
         for change in range(changes):
             writer = readers[change % number]
             code = np.random.default_rng([seed, change]).bytes(32)
-            revision = writer.add_entries("bench", hashes=[code]).revision
+            revision = _bank(writer, code)
             acknowledged = time.perf_counter()
             for reader in (one for one in readers if one is not writer):
-                reader.check_hashes([code], minimum_revision=revision)
+                _check(reader, code, revision)
                 waits_ms.append((time.perf_counter() - acknowledged) * 1000)
                 acknowledged = time.perf_counter()
-                reader.check_hashes([code])
+                _check(reader, code, 0)
                 plain_ms.append((time.perf_counter() - acknowledged) * 1000)
         load.stop()
     return {
@@ -153,6 +154,15 @@ def _visibility(number: int, rate_per_s: float, changes: int, seed: int) -> dict
         "seen_ms": _percentiles(waits_ms),
         "a_check_takes_ms": _percentiles(plain_ms),
     }
+
+
+def _bank(writer: Client, code: bytes) -> int:
+    """Bank a hash; return the revision that was acknowledged."""
+    return admitted(lambda: writer.add_entries("bench", hashes=[code])).revision
+
+
+def _check(reader: Client, code: bytes, revision: int) -> None:
+    admitted(lambda: reader.check_hashes([code], minimum_revision=revision))
 
 
 def _percentiles(values: list[float]) -> dict[str, float]:
@@ -164,7 +174,7 @@ def _one_client_a_worker(target: str, number: int, opened: ExitStack) -> list[Cl
     found: dict[object, Client] = {}
     for _ in range(REACH_MAX):
         client = opened.enter_context(Client(target, timeout_s=TIMEOUT_S, channels=1))
-        found.setdefault(client.get_stats().start_time, client)
+        found.setdefault(admitted(client.get_stats).start_time, client)
         if len(found) == number:
             return list(found.values())
     raise RuntimeError(f"{REACH_MAX} connections reached {len(found)} of {number} workers")

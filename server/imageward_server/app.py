@@ -152,7 +152,12 @@ class Server:
             ThreadPoolExecutor(config.call_threads, thread_name_prefix="call"),
             interceptors=[self._interceptor],
             options=[
-                *transport.options(config.connections_max, config.connection_age_s),
+                *transport.options(
+                    connections_max=config.connections_max,
+                    age_s=config.connection_age_s,
+                    grace_s=config.connection_grace_s,
+                    idle_s=config.connection_idle_s,
+                ),
                 ("grpc.so_reuseport", int(share_port)),
             ],
         )

@@ -56,6 +56,8 @@ DeadlineS = Annotated[float | None, typer.Option(help=_field_help("deadline_s"))
 ConnectionsMax = Annotated[int | None, typer.Option(help=_field_help("connections_max"))]
 FeedPollS = Annotated[float | None, typer.Option(help=_field_help("feed_poll_s"))]
 ConnectionAgeS = Annotated[float | None, typer.Option(help=_field_help("connection_age_s"))]
+ConnectionIdleS = Annotated[float | None, typer.Option(help=_field_help("connection_idle_s"))]
+ConnectionGraceS = Annotated[float | None, typer.Option(help=_field_help("connection_grace_s"))]
 SealCodes = Annotated[int | None, typer.Option(help=_field_help("seal_codes"))]
 NoticeS = Annotated[float | None, typer.Option(help=_field_help("notice_s"))]
 GraceS = Annotated[float | None, typer.Option(help=_field_help("grace_s"))]
@@ -89,8 +91,10 @@ def serve(
     caller_calls_per_s: CallerCallsPerS = None,
     deadline_s: DeadlineS = None,
     connections_max: ConnectionsMax = None,
-    feed_poll_s: FeedPollS = None,
     connection_age_s: ConnectionAgeS = None,
+    feed_poll_s: FeedPollS = None,
+    connection_idle_s: ConnectionIdleS = None,
+    connection_grace_s: ConnectionGraceS = None,
     seal_codes: SealCodes = None,
     notice_s: NoticeS = None,
     grace_s: GraceS = None,

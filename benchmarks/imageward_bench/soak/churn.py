@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from imageward_bench.patience import admitted
 from imageward_client import Client
 
 BATCH = 1024
@@ -65,9 +66,7 @@ class Churn:
         try:
             while not self._stopping.is_set():
                 self._add()
-                gone = self._banked.popleft()
-                self._client.withdraw_entries(gone)
-                self.withdrawn += len(gone)
+                self._withdraw_oldest()
                 for _ in range(looks):
                     self._stopping.wait(self._period_s / looks)
                     self._count_swap()
@@ -76,9 +75,15 @@ class Churn:
 
     def _add(self) -> None:
         codes = self._random.integers(0, 256, (BATCH, 32), np.uint8)
-        answer = self._client.add_entries(BANK, hashes=[code.tobytes() for code in codes])
+        hashes = [code.tobytes() for code in codes]
+        answer = admitted(lambda: self._client.add_entries(BANK, hashes=hashes))
         self._banked.append([one.entry_id for one in answer.results if one.entry_id])
         self.added += BATCH
+
+    def _withdraw_oldest(self) -> None:
+        gone = self._banked.popleft()
+        admitted(lambda: self._client.withdraw_entries(gone))
+        self.withdrawn += len(gone)
 
     def _count_swap(self) -> None:
         """Count another manifest in the place of the last; two between two looks are one."""
