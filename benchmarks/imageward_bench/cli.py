@@ -17,6 +17,9 @@ from imageward_bench.fuzz.command import fuzz
 from imageward_bench.index_bench import index
 from imageward_bench.load.command import load
 from imageward_bench.lookups import lookups
+from imageward_bench.rolling import rolling
+from imageward_bench.soak.command import soak
+from imageward_bench.workers import workers
 
 EXIT_WRONG = 1
 
@@ -67,6 +70,9 @@ app.command()(capacity)
 app.command()(edits)
 app.command()(lookups)
 app.command()(fuzz)
+app.command()(rolling)
+app.command()(soak)
+app.command()(workers)
 
 
 def main() -> None:

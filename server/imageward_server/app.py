@@ -65,7 +65,13 @@ class Server:
         )
         self._lifecycle = Lifecycle()
         self._store = open_store(config)
-        self._replica = Replica(self._store, config.data_dir, config.feed_poll_s, announce)
+        self._replica = Replica(
+            self._store,
+            config.data_dir,
+            config.feed_poll_s,
+            announce,
+            config.seal_codes or None,
+        )
         self._admission = Admission(
             calls_max=config.call_threads,
             # An image that takes long keeps its place, and must leave the others theirs.
@@ -120,7 +126,7 @@ class Server:
             "loaded",
             revision=self._replica.revision,
             entries=len(self._replica.hashes),
-            segments=len(self._replica.hashes.view.segments),
+            regional_codes=len(self._replica.codes),
             load_s=round(time.perf_counter() - begun, 3),
         )
 

@@ -60,6 +60,7 @@ FeedPollS = Annotated[float | None, typer.Option(help=_field_help("feed_poll_s")
 ConnectionAgeS = Annotated[float | None, typer.Option(help=_field_help("connection_age_s"))]
 ConnectionIdleS = Annotated[float | None, typer.Option(help=_field_help("connection_idle_s"))]
 ConnectionGraceS = Annotated[float | None, typer.Option(help=_field_help("connection_grace_s"))]
+SealCodes = Annotated[int | None, typer.Option(help=_field_help("seal_codes"))]
 NoticeS = Annotated[float | None, typer.Option(help=_field_help("notice_s"))]
 GraceS = Annotated[float | None, typer.Option(help=_field_help("grace_s"))]
 LogFormat = Annotated[str | None, typer.Option(help=_field_help("log_format") + " text or json.")]
@@ -98,6 +99,7 @@ def serve(
     feed_poll_s: FeedPollS = None,
     connection_idle_s: ConnectionIdleS = None,
     connection_grace_s: ConnectionGraceS = None,
+    seal_codes: SealCodes = None,
     notice_s: NoticeS = None,
     grace_s: GraceS = None,
     log_format: LogFormat = None,

@@ -106,6 +106,12 @@ class Config(BaseSettings):
     connection_grace_s: float = Field(
         3600.0, gt=0, le=86_400, description="Seconds that calls of an aged connection may go on."
     )
+    seal_codes: int = Field(
+        0,
+        ge=0,
+        le=1 << 25,
+        description="New codes from which on they are sealed; 0 for what searches fastest.",
+    )
     notice_s: float = Field(
         0.0,
         ge=0,

@@ -58,6 +58,7 @@ class Replica:
         data_dir: Path,
         poll_s: float,
         announce: Callable[[], None] = lambda: None,
+        seal_codes: int | None = None,
     ) -> None:
         self.hashes = Index(HASH_BITS)
         self.codes = Index(CODE_BITS, attachments=True)
@@ -66,10 +67,16 @@ class Replica:
         self._announce = announce
         store_id = store.store_id()
         self._hash_sealer = Sealer(
-            self.hashes, data_dir / HASH_SEGMENTS, Origin(store_id, HASHER_VERSION, HASH_BITS)
+            self.hashes,
+            data_dir / HASH_SEGMENTS,
+            Origin(store_id, HASHER_VERSION, HASH_BITS),
+            seal_codes,
         )
         self._code_sealer = Sealer(
-            self.codes, data_dir / CODE_SEGMENTS, Origin(store_id, REGIONS_VERSION, CODE_BITS)
+            self.codes,
+            data_dir / CODE_SEGMENTS,
+            Origin(store_id, REGIONS_VERSION, CODE_BITS),
+            seal_codes,
         )
         self.sealers = (self._hash_sealer, self._code_sealer)
         self._banks = BankSet()

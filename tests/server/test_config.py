@@ -126,6 +126,7 @@ def test_every_setting_can_be_set_from_every_source(
         "connection_grace_s": 62.0,
         "workers": 2,
         "feed_poll_s": 0.5,
+        "seal_codes": 5000,
         "notice_s": 1.5,
         "grace_s": 2.5,
         "log_format": "json",
