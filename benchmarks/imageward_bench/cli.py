@@ -15,6 +15,7 @@ from imageward_bench.capacity.command import capacity
 from imageward_bench.edits_command import edits
 from imageward_bench.index_bench import index
 from imageward_bench.load.command import load
+from imageward_bench.peers.command import peers
 
 EXIT_WRONG = 1
 
@@ -58,6 +59,7 @@ def sealing(
 app.command()(index)
 app.command()(load)
 app.command()(capacity)
+app.command()(peers)
 app.command()(edits)
 
 
