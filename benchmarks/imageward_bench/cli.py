@@ -28,9 +28,13 @@ app = typer.Typer(
 
 
 @app.command()
-def demo() -> None:
+def demo(
+    sheet: Annotated[
+        Path, typer.Option(help="PNG to draw what was sent, and what came back, into.")
+    ] = Path("demo-out/contact-sheet.png"),
+) -> None:
     """Bank real photographs, send altered copies, withdraw, crash, restart; show every verdict."""
-    if not demo_run.run(Console()):
+    if not demo_run.run(Console(), sheet):
         raise typer.Exit(EXIT_WRONG)
 
 

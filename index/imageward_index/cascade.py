@@ -292,11 +292,13 @@ def _keep_best(findings: dict[int, Finding], new: list[Finding]) -> None:
             findings[finding.entry_id] = finding
 
 
-def _rank(finding: Finding) -> tuple[bool, int, float, int]:
+def _rank(finding: Finding) -> tuple[bool, bool, int, float, int]:
+    """Certain before doubtful, the whole before its parts, then by nearness or coverage."""
     return (
         not finding.certain,
+        finding.coverage is not None,
         finding.distance_bits or 0,
-        -(finding.coverage or 1.0),
+        -(finding.coverage or 0.0),
         finding.entry_id,
     )
 

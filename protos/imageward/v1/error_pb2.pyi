@@ -79,6 +79,12 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """A mistake in the server. INTERNAL, with a request id that its log repeats."""
     ERROR_REASON_REFUSED: _ErrorReason.ValueType  # 26
     """A service outside imageward's own, such as health, refused. Any status."""
+    ERROR_REASON_OVERLOADED: _ErrorReason.ValueType  # 27
+    """The server, or the caller's share of it, has no room for the call, which was not
+    begun. RESOURCE_EXHAUSTED, with RetryInfo.
+    """
+    ERROR_REASON_RATE_LIMITED: _ErrorReason.ValueType  # 28
+    """The caller makes more calls a second than it may. RESOURCE_EXHAUSTED, with RetryInfo."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """ErrorReason is the machine-readable cause of every answer that is not OK. It
@@ -140,6 +146,12 @@ ERROR_REASON_INTERNAL: ErrorReason.ValueType  # 25
 """A mistake in the server. INTERNAL, with a request id that its log repeats."""
 ERROR_REASON_REFUSED: ErrorReason.ValueType  # 26
 """A service outside imageward's own, such as health, refused. Any status."""
+ERROR_REASON_OVERLOADED: ErrorReason.ValueType  # 27
+"""The server, or the caller's share of it, has no room for the call, which was not
+begun. RESOURCE_EXHAUSTED, with RetryInfo.
+"""
+ERROR_REASON_RATE_LIMITED: ErrorReason.ValueType  # 28
+"""The caller makes more calls a second than it may. RESOURCE_EXHAUSTED, with RetryInfo."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015
 
 @_typing.final
