@@ -85,11 +85,17 @@ def _page(record: Record, done: Sequence[Turn]) -> str:
     return "\n".join(
         [
             head("imageward-bench freshness", record.machine, record.settings),
-            f"{len(done):,} hashes were added and withdrawn; {answered:,} other checks were answered "
-            f"meanwhile. Every connection asks every {POLL_S * 1e3:g} ms, which a time may hold.\n",
+            _explained(len(done), answered),
             table(["milliseconds after it was sent", "p50", "p99", "max"], rows_of(done)),
             "![time until a change is known](freshness.png)\n",
         ]
+    )
+
+
+def _explained(turns: int, answered: int) -> str:
+    return (
+        f"{turns:,} hashes were added and withdrawn; {answered:,} other checks were answered "
+        f"meanwhile. Every connection asks every {POLL_S * 1e3:g} ms, which a time may hold.\n"
     )
 
 

@@ -13,6 +13,7 @@ Codes = NDArray[np.uint8]
 NAME = "bench"
 PER_INSERT = 5000
 NEIGHBOURS = 100
+START_S_MAX = 120
 
 
 class Engine:
@@ -22,7 +23,7 @@ class Engine:
     roots: tuple[int, ...] = ()
 
     def __init__(self, folder: Path, radius: int) -> None:
-        self._client = MilvusClient(str(folder / "milvus.db"))
+        self._client = MilvusClient(str(folder / "milvus.db"), timeout=START_S_MAX)
         self._params = {"metric_type": "HAMMING", "params": {"radius": radius + 1}}
 
     def build(self, codes: Codes) -> None:
