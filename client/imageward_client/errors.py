@@ -10,10 +10,12 @@
     │   ├── InvalidHash             not 32 bytes, or a quality that is not 0..100
     │   ├── InvalidRadius           not 0..63 bits
     │   ├── InvalidBatch            empty, or over its bound
+    │   ├── UnacceptablePicture     cannot be taken for review
     │   ├── UnknownSurface          not one that the server was configured with
     │   └── InvalidPageToken        not one of this listing
     ├── NotFound                  NOT_FOUND
     │   ├── BankNotFound
+    │   ├── CaseNotFound
     │   └── EntryNotFound
     ├── AlreadyExists             ALREADY_EXISTS
     │   ├── BankExists
@@ -28,6 +30,7 @@
     ├── RevisionNotReached        OUT_OF_RANGE: not there within the timeout
     ├── DeadlineExceeded          DEADLINE_EXCEEDED: no answer within the timeout
     ├── FailedPrecondition        FAILED_PRECONDITION
+    │   ├── IntakeNotConfigured     the server has no intake
     │   └── StoreIncompatible       written by another version of the format
     ├── DataLoss                  DATA_LOSS: an operator must look
     │   └── DataCorrupt
@@ -119,6 +122,10 @@ class InvalidBatch(InvalidRequest):
     """A batch is empty or over its bound."""
 
 
+class UnacceptablePicture(InvalidRequest):
+    """A picture cannot be taken for review: repeated, of two kinds, or over the case's bound."""
+
+
 class UnknownSurface(InvalidRequest):
     """The surface is not one that the server was configured with."""
 
@@ -133,6 +140,10 @@ class NotFound(ImagewardClientError):
 
 class BankNotFound(NotFound):
     """No bank has the name."""
+
+
+class CaseNotFound(NotFound):
+    """No case has the number."""
 
 
 class EntryNotFound(NotFound):
@@ -189,6 +200,10 @@ class DeadlineExceeded(ImagewardClientError):
 
 class FailedPrecondition(ImagewardClientError):
     """The server is not in a state in which the call can work."""
+
+
+class IntakeNotConfigured(FailedPrecondition):
+    """The server runs without an intake."""
 
 
 class StoreIncompatible(FailedPrecondition):

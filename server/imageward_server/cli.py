@@ -59,6 +59,7 @@ StreamsMax = Annotated[int | None, typer.Option(help=_field_help("streams_max"))
 FeedPollS = Annotated[float | None, typer.Option(help=_field_help("feed_poll_s"))]
 NoticeS = Annotated[float | None, typer.Option(help=_field_help("notice_s"))]
 GraceS = Annotated[float | None, typer.Option(help=_field_help("grace_s"))]
+IntakeConfig = Annotated[Path | None, typer.Option(help=_field_help("intake_config"))]
 LogFormat = Annotated[str | None, typer.Option(help=_field_help("log_format") + " text or json.")]
 LogLevel = Annotated[
     str | None, typer.Option(help=_field_help("log_level") + " debug, info, warning or error.")
@@ -79,6 +80,7 @@ def serve(
     feed_poll_s: FeedPollS = None,
     notice_s: NoticeS = None,
     grace_s: GraceS = None,
+    intake_config: IntakeConfig = None,
     log_format: LogFormat = None,
     log_level: LogLevel = None,
 ) -> None:
@@ -92,6 +94,8 @@ def serve(
     try:
         server = Server(loaded.config)
         server.start(LoadProgress())
+    except config.InvalidConfig as error:
+        _fail(str(error), EXIT_USAGE)
     except (ImagewardError, OSError) as error:
         _fail(str(error), EXIT_FAILED)
     print(f"imageward-server {__version__} serving on port {server.port}", flush=True)  # noqa: T201 - what a person and a supervisor wait for
