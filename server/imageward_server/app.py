@@ -11,6 +11,7 @@ import os
 import sys
 import threading
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import grpc
@@ -131,7 +132,7 @@ class Server:
             ) from error
 
 
-def open_store(config: Config) -> Store:
+def open_store(config: Config, clock: Callable[[], float] = time.time) -> Store:
     """Open the store of a configuration, upgraded to this version's tables.
 
     Raises:
@@ -144,7 +145,7 @@ def open_store(config: Config) -> Store:
     os.umask(0o077)
     if not config.store_url:
         check_file(config.data_dir)
-    store = Store(config.store_url or sqlite_url(config.data_dir))
+    store = Store(config.store_url or sqlite_url(config.data_dir), clock)
     try:
         store.open()
     except StoreUnavailable as error:

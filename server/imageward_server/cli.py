@@ -17,6 +17,7 @@ from rich.table import Table
 from imageward_index.errors import ImagewardError
 from imageward_server import __version__, config, logs
 from imageward_server.app import Server
+from imageward_server.intake.command import app as intake_app
 from imageward_server.segments_command import app as segments_app
 from imageward_server.store.engine import without_password
 
@@ -34,6 +35,7 @@ app = typer.Typer(
 config_app = typer.Typer(no_args_is_help=True, help="Looks at the configuration.")
 app.add_typer(config_app, name="config")
 app.add_typer(segments_app, name="segments")
+app.add_typer(intake_app, name="intake")
 
 
 def _field_help(name: str) -> str:
