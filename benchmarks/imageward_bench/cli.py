@@ -11,8 +11,10 @@ from rich.console import Console
 from imageward_bench import demo as demo_run
 from imageward_bench import restart as restart_run
 from imageward_bench import sealing as sealing_run
+from imageward_bench.capacity.command import capacity
 from imageward_bench.edits_command import edits
 from imageward_bench.index_bench import index
+from imageward_bench.load.command import load
 
 EXIT_WRONG = 1
 
@@ -54,6 +56,8 @@ def sealing(
 
 
 app.command()(index)
+app.command()(load)
+app.command()(capacity)
 app.command()(edits)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -17,11 +18,13 @@ class ServerProcess:
     Args:
         data_dir: folder of its store.
         port: where it listens; 0 takes a free port.
+        flags: further flags of `imageward-server serve`.
     """
 
-    def __init__(self, data_dir: Path, port: int = 0) -> None:
+    def __init__(self, data_dir: Path, port: int = 0, flags: Sequence[str] = ()) -> None:
         self._data_dir = data_dir
         self.port = port
+        self._flags = tuple(flags)
         self._process: subprocess.Popen[str] | None = None
 
     @property
@@ -43,7 +46,7 @@ class ServerProcess:
         """
         command = [sys.executable, "-m", "imageward_server", "serve"]
         command += ["--data-dir", str(self._data_dir), "--listen", self.target]
-        command += ["--log-level", "warning"]
+        command += ["--log-level", "warning", *self._flags]
         self._process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
         assert self._process.stdout is not None
         line = self._process.stdout.readline()

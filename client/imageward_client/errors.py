@@ -22,6 +22,7 @@
     │   └── RequestIdReused         used before with other contents
     ├── TooManyBanks              RESOURCE_EXHAUSTED, and waiting does not help
     ├── Overloaded                RESOURCE_EXHAUSTED: call again after `retry_after_s`
+    │   ├── RateLimited           the caller makes too many calls a second
     │   └── TooManyStreams
     ├── Unavailable               UNAVAILABLE: call again soon, or on another server
     │   ├── Loading                 the server is reading its store
@@ -168,6 +169,10 @@ class TooManyBanks(ImagewardClientError):
 
 class Overloaded(ImagewardClientError):
     """The server is full; call again after `retry_after_s`."""
+
+
+class RateLimited(Overloaded):
+    """The caller makes more calls a second than it may; send fewer, or larger batches."""
 
 
 class TooManyStreams(Overloaded):

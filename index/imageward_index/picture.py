@@ -1,5 +1,6 @@
-"""A grey picture to all that is hashed of it: for a bank, and for a check.
+"""An image to all that is hashed of it: for a bank, and for a check.
 
+0. A large JPEG is decoded at a reduced scale: enough pixels stay for all that follows.
 1. The whole picture gives its PDQ hash, in 8 orientations for a check.
 2. `trim` finds its content, without borders, bars and chrome.
 3. The content gives regions and grid: a screenshot is the picture in it, not the app.
@@ -8,14 +9,15 @@
 from __future__ import annotations
 
 from functools import cached_property
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from imageward_index.box import WHOLE_IMAGE, Box
-from imageward_index.decode import decode_grey
+from imageward_index.decode import cv2, decode_reduced
 from imageward_index.fingerprint import Fingerprint, RegionalPart, round_regional
-from imageward_index.geometry import Query
+from imageward_index.geometry import Query, align, verify
 from imageward_index.grid import find_grid
 from imageward_index.pdq import OrientedHashes, hash_grey, hash_orientations
 from imageward_index.pyramid import build_pyramid
@@ -30,15 +32,43 @@ from imageward_index.trim import find_content
 
 Grey = NDArray[np.uint8]
 
+CHECK_SIDE_MIN: Final = 960
+"""Pixels of the longer side that a JPEG keeps when it is decoded for a check."""
+
+BANK_SIDE_MIN: Final = 1_920
+"""The same for a bank: what is kept for years may cost a little more."""
+
 
 def open_picture(image: bytes) -> Picture:
-    """Decode an upload to be checked; see `decode.decode_grey` for what it raises."""
-    return Picture(decode_grey(image))
+    """Decode an image to be checked.
+
+    Raises:
+        ImageTooLarge: over a bound of bytes, pixels, side or the memory there is.
+        UnsupportedFormat: no bytes, or of no format that is read.
+        UndecodableImage: torn, forged or over a bound of structure.
+    """
+    return Picture(decode_reduced(image, CHECK_SIDE_MIN))
 
 
 def fingerprint_image(image: bytes) -> Fingerprint:
-    """Decode an image and take all its hashes, to be banked; raises as `open_picture` does."""
-    return take_fingerprint(decode_grey(image))
+    """Decode an image and take all hashes of it, to be banked.
+
+    Raises:
+        ImageTooLarge: over a bound of bytes, pixels, side or the memory there is.
+        UnsupportedFormat: no bytes, or of no format that is read.
+        UndecodableImage: torn, forged or over a bound of structure.
+    """
+    return take_fingerprint(decode_reduced(image, BANK_SIDE_MIN))
+
+
+def warm_up() -> None:
+    """Compile all that looks at pictures, or load it from its cache: before the first upload."""
+    coarse = np.random.default_rng(0).integers(0, 256, (30, 40), dtype=np.uint8)
+    grey = np.asarray(cv2.resize(coarse, (400, 300), interpolation=cv2.INTER_CUBIC), np.uint8)
+    part = take_fingerprint(grey).regional
+    query = Picture(grey).fine
+    assert part is not None, "a fingerprint that was taken of pixels has a regional part"
+    verify(query, part.regions, part.grid, *align(query, part.regions, (0, 0)))
 
 
 def take_fingerprint(grey: Grey) -> Fingerprint:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import sys
-import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -20,6 +19,8 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from imageward.v1 import bank_pb2_grpc, case_pb2_grpc, match_pb2_grpc
+from imageward_server import transport
+from imageward_server.admission import Admission
 from imageward_server.config import Config
 from imageward_server.errors import StoreUnavailable
 from imageward_server.hasher import Hasher
@@ -35,11 +36,6 @@ from imageward_server.store.engine import check_file, sqlite_url
 
 log = structlog.get_logger(__name__)
 
-# Somewhat over the largest request that is allowed, so that the next larger ones
-# are refused by the services, with a reason, and not by the transport.
-MESSAGE_BYTES_MAX = 36_000_000
-METADATA_BYTES_MAX = 8 * 1024
-STREAMS_PER_CONNECTION_MAX = 100
 # A search lets go of the GIL several times, and waits for it this long each time while
 # another thread computes in Python: at the default of 5 ms it waits 20.
 SWITCH_S = 0.0005
@@ -57,7 +53,14 @@ class Server:
         self._lifecycle = Lifecycle()
         self._store = open_store(config)
         self._replica = Replica(self._store, config.data_dir, config.feed_poll_s)
-        self._interceptor = CallInterceptor(self._lifecycle, config.streams_max)
+        self._admission = Admission(
+            calls_max=config.call_threads,
+            places=config.compute_threads,
+            streams_max=config.streams_max,
+            held_bytes_max=config.held_bytes_max,
+            caller_calls_per_s=config.caller_calls_per_s,
+        )
+        self._interceptor = CallInterceptor(self._lifecycle, self._admission, config.deadline_s)
         self._grpc = self._build()
         self.port = self._bind()
 
@@ -100,22 +103,19 @@ class Server:
             ThreadPoolExecutor(config.call_threads, thread_name_prefix="call"),
             interceptors=[self._interceptor],
             options=[
-                ("grpc.max_receive_message_length", MESSAGE_BYTES_MAX),
-                ("grpc.max_metadata_size", METADATA_BYTES_MAX),
-                ("grpc.max_concurrent_streams", STREAMS_PER_CONNECTION_MAX),
+                *transport.options(config.connections_max, config.connection_age_s),
                 ("grpc.so_reuseport", 0),
             ],
         )
-        hasher = Hasher(config.compute_threads)
-        places = threading.BoundedSemaphore(config.compute_threads)
+        hasher, place = Hasher(), self._admission.place
         match_pb2_grpc.add_MatchServiceServicer_to_server(
-            MatchService(self._replica, hasher, config.surfaces, places), server
+            MatchService(self._replica, hasher, config.surfaces, place), server
         )
         bank_pb2_grpc.add_BankServiceServicer_to_server(
-            BankService(self._store, self._replica, hasher, config.surfaces), server
+            BankService(self._store, self._replica, hasher, config.surfaces, place), server
         )
         intake = open_intake(config, self._store, hasher)
-        case_pb2_grpc.add_CaseServiceServicer_to_server(CaseService(intake), server)
+        case_pb2_grpc.add_CaseServiceServicer_to_server(CaseService(intake, place), server)
         health_pb2_grpc.add_HealthServicer_to_server(self._lifecycle.health, server)
         health_name = health_pb2.DESCRIPTOR.services_by_name["Health"].full_name
         reflection.enable_server_reflection(

@@ -58,6 +58,11 @@ Surfaces = Annotated[
 CallThreads = Annotated[int | None, typer.Option(help=_field_help("call_threads"))]
 ComputeThreads = Annotated[int | None, typer.Option(help=_field_help("compute_threads"))]
 StreamsMax = Annotated[int | None, typer.Option(help=_field_help("streams_max"))]
+HeldBytesMax = Annotated[int | None, typer.Option(help=_field_help("held_bytes_max"))]
+CallerCallsPerS = Annotated[float | None, typer.Option(help=_field_help("caller_calls_per_s"))]
+DeadlineS = Annotated[float | None, typer.Option(help=_field_help("deadline_s"))]
+ConnectionsMax = Annotated[int | None, typer.Option(help=_field_help("connections_max"))]
+ConnectionAgeS = Annotated[float | None, typer.Option(help=_field_help("connection_age_s"))]
 FeedPollS = Annotated[float | None, typer.Option(help=_field_help("feed_poll_s"))]
 NoticeS = Annotated[float | None, typer.Option(help=_field_help("notice_s"))]
 GraceS = Annotated[float | None, typer.Option(help=_field_help("grace_s"))]
@@ -79,6 +84,11 @@ def serve(
     call_threads: CallThreads = None,
     compute_threads: ComputeThreads = None,
     streams_max: StreamsMax = None,
+    held_bytes_max: HeldBytesMax = None,
+    caller_calls_per_s: CallerCallsPerS = None,
+    deadline_s: DeadlineS = None,
+    connections_max: ConnectionsMax = None,
+    connection_age_s: ConnectionAgeS = None,
     feed_poll_s: FeedPollS = None,
     notice_s: NoticeS = None,
     grace_s: GraceS = None,

@@ -58,12 +58,33 @@ class Config(BaseSettings):
         description="Surfaces that checks and policies may name.",
     )
     call_threads: int = Field(
-        16, ge=1, le=1024, description="Threads for single calls, the other calls wait."
+        64, ge=1, le=1024, description="Single calls in the server at once; more are refused."
     )
     compute_threads: int = Field(
         4, ge=1, le=1024, description="Calls that decode, hash or search at once."
     )
     streams_max: int = Field(64, ge=1, le=4096, description="Streams open at once.")
+    held_bytes_max: int = Field(
+        256_000_000,
+        ge=72_000_000,  # a caller may hold half: the largest message
+        description="Bytes of requests in the server at once.",
+    )
+    caller_calls_per_s: float = Field(
+        0.0, ge=0, description="Calls a second that each caller may make; 0 for no limit."
+    )
+    deadline_s: float = Field(
+        30.0,
+        gt=0,
+        le=3600,
+        description="Seconds that a call without a deadline gets, and a stream's question.",
+    )
+    connections_max: int = Field(4096, ge=1, description="Connections open at once.")
+    connection_age_s: float = Field(
+        3600.0,
+        ge=1,
+        le=86_400,
+        description="Seconds after which a connection is asked to close and come again.",
+    )
     feed_poll_s: float = Field(
         0.1, gt=0, le=60, description="Seconds between looks for changes by other processes."
     )

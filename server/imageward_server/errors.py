@@ -17,7 +17,9 @@ ImagewardError (imageward_index.errors)
 ├── BankExists
 ├── RequestIdReused         with other contents than the first time
 ├── TooManyBanks
-├── TooManyStreams
+├── Overloaded              refused unseen; the same call may succeed a little later
+│   ├── RateLimited         the caller makes too many calls
+│   └── TooManyStreams
 ├── UnknownMethod
 ├── DeadlineExceeded        nobody waits for the answer any more
 ├── Unavailable             the same call may succeed later
@@ -98,7 +100,23 @@ class TooManyBanks(ImagewardError):
     """There are as many banks as entry ids can tell apart."""
 
 
-class TooManyStreams(ImagewardError):
+class Overloaded(ImagewardError):
+    """The server, or the caller's share of it, has no room for the call.
+
+    Attributes:
+        retry_after_s: seconds that the caller is asked to wait.
+    """
+
+    def __init__(self, message: str, *, retry_after_s: float = 1.0, **metadata: object) -> None:
+        super().__init__(message, **metadata)
+        self.retry_after_s = retry_after_s
+
+
+class RateLimited(Overloaded):
+    """The caller makes more calls a second than it may."""
+
+
+class TooManyStreams(Overloaded):
     """As many streams are open as there are threads for."""
 
 

@@ -6,7 +6,6 @@ in the process that serves.
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -15,14 +14,7 @@ from imageward_index.picture import Picture, fingerprint_image, open_picture
 
 
 class Hasher:
-    """Hashes in this process. Safe under concurrent use.
-
-    Args:
-        places: how many pictures are held at once; the others wait.
-    """
-
-    def __init__(self, places: int) -> None:
-        self._places = threading.BoundedSemaphore(places)
+    """Hashes in this process. Safe under concurrent use."""
 
     @contextmanager
     def look(self, image: bytes) -> Iterator[Picture]:
@@ -31,10 +23,8 @@ class Hasher:
         Raises:
             InvalidInput: it is no image, or over a bound; see `decode.decode_grey`.
         """
-        with self._places:
-            yield open_picture(image)
+        yield open_picture(image)
 
     def fingerprint(self, image: bytes) -> Fingerprint:
         """Take all hashes of an image, to be banked; raises as `look` does."""
-        with self._places:
-            return fingerprint_image(image)
+        return fingerprint_image(image)

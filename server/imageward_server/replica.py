@@ -21,9 +21,10 @@ from imageward_index.fingerprint import REGIONS_VERSION
 from imageward_index.index import Index
 from imageward_index.manifest import Origin
 from imageward_index.pdq import HASHER_VERSION
+from imageward_index.picture import warm_up as warm_up_pictures
 from imageward_index.policy import BankSet
 from imageward_index.sealer import Sealer
-from imageward_index.segment import warm_up
+from imageward_index.segment import warm_up as warm_up_search
 from imageward_server.errors import RevisionNotReached
 from imageward_server.store import FeedPage, Store, read_fingerprint
 
@@ -88,7 +89,8 @@ class Replica:
             report: told what is done, now and then.
         """
         report("compiling the search", 0, 1)
-        warm_up()
+        warm_up_search()
+        warm_up_pictures()
         report("compiling the search", 1, 1)
         with self._applying:
             missing = [sealer for sealer in self.sealers if not self._open(sealer)]

@@ -152,7 +152,7 @@ def intake(data_dir: Path, clock: Clock, settings: IntakeSettings) -> Iterator[I
     master_key = new_key()
     made = Intake(
         store=store,
-        hasher=Hasher(1),
+        hasher=Hasher(),
         quarantine=Quarantine(data_dir / FOLDER, master_key),
         settings=settings,
         surfaces=frozenset({"FACEBOOK", "INSTAGRAM", "MESSENGER"}),

@@ -119,7 +119,7 @@ def test_the_start_shows_progress(start: Start) -> None:
     first.client.add_entries("bank", hashes=[bytes(32)] * 10)
     first.end(signal.SIGTERM)
     _, errors = start().end(signal.SIGTERM)
-    assert "reading the store: 10 of 10" in errors
+    assert "reading hashes: 10 of 10" in errors
 
 
 def _fail(*flags: str, **environment: str) -> subprocess.CompletedProcess[str]:

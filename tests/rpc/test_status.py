@@ -17,9 +17,10 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from imageward.v1 import bank_pb2, bank_pb2_grpc, hash_pb2, match_pb2, match_pb2_grpc
 from imageward.v1.error_pb2 import ErrorReason
 from imageward_client import Client
-from imageward_server.app import MESSAGE_BYTES_MAX, Server
+from imageward_server.app import Server
 from imageward_server.config import Config
 from imageward_server.store.engine import FILE_NAME
+from imageward_server.transport import MESSAGE_BYTES_MAX
 
 ReadInfo = Callable[[grpc.RpcError], error_details_pb2.ErrorInfo]
 
@@ -134,6 +135,8 @@ TESTED_ALONE = {
     "REQUEST_ID_REUSED",
     "TOO_MANY_BANKS",
     "TOO_MANY_STREAMS",
+    "OVERLOADED",
+    "RATE_LIMITED",
     "LOADING",
     "DRAINING",
     "STORE_UNAVAILABLE",

@@ -79,17 +79,23 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """A mistake in the server. INTERNAL, with a request id that its log repeats."""
     ERROR_REASON_REFUSED: _ErrorReason.ValueType  # 26
     """A service outside imageward's own, such as health, refused. Any status."""
-    ERROR_REASON_UNACCEPTABLE_PICTURE: _ErrorReason.ValueType  # 27
+    ERROR_REASON_OVERLOADED: _ErrorReason.ValueType  # 27
+    """The server, or the caller's share of it, has no room for the call, which was not
+    begun. RESOURCE_EXHAUSTED, with RetryInfo.
+    """
+    ERROR_REASON_RATE_LIMITED: _ErrorReason.ValueType  # 28
+    """The caller makes more calls a second than it may. RESOURCE_EXHAUSTED, with RetryInfo."""
+    ERROR_REASON_UNACCEPTABLE_PICTURE: _ErrorReason.ValueType  # 29
     """A picture cannot be taken for review: the case has it, is full or was
     taken back, or the file is of another kind as well. INVALID_ARGUMENT.
     """
-    ERROR_REASON_CASE_NOT_FOUND: _ErrorReason.ValueType  # 28
+    ERROR_REASON_CASE_NOT_FOUND: _ErrorReason.ValueType  # 30
     """No case has this number. NOT_FOUND."""
-    ERROR_REASON_UNAUTHENTICATED: _ErrorReason.ValueType  # 29
+    ERROR_REASON_UNAUTHENTICATED: _ErrorReason.ValueType  # 31
     """The call has no token, or a wrong one. UNAUTHENTICATED."""
-    ERROR_REASON_PERMISSION_DENIED: _ErrorReason.ValueType  # 30
+    ERROR_REASON_PERMISSION_DENIED: _ErrorReason.ValueType  # 32
     """The account's role may not, or the case is another account's. PERMISSION_DENIED."""
-    ERROR_REASON_INTAKE_NOT_CONFIGURED: _ErrorReason.ValueType  # 31
+    ERROR_REASON_INTAKE_NOT_CONFIGURED: _ErrorReason.ValueType  # 33
     """The server runs without the intake's file. FAILED_PRECONDITION."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
@@ -152,17 +158,23 @@ ERROR_REASON_INTERNAL: ErrorReason.ValueType  # 25
 """A mistake in the server. INTERNAL, with a request id that its log repeats."""
 ERROR_REASON_REFUSED: ErrorReason.ValueType  # 26
 """A service outside imageward's own, such as health, refused. Any status."""
-ERROR_REASON_UNACCEPTABLE_PICTURE: ErrorReason.ValueType  # 27
+ERROR_REASON_OVERLOADED: ErrorReason.ValueType  # 27
+"""The server, or the caller's share of it, has no room for the call, which was not
+begun. RESOURCE_EXHAUSTED, with RetryInfo.
+"""
+ERROR_REASON_RATE_LIMITED: ErrorReason.ValueType  # 28
+"""The caller makes more calls a second than it may. RESOURCE_EXHAUSTED, with RetryInfo."""
+ERROR_REASON_UNACCEPTABLE_PICTURE: ErrorReason.ValueType  # 29
 """A picture cannot be taken for review: the case has it, is full or was
 taken back, or the file is of another kind as well. INVALID_ARGUMENT.
 """
-ERROR_REASON_CASE_NOT_FOUND: ErrorReason.ValueType  # 28
+ERROR_REASON_CASE_NOT_FOUND: ErrorReason.ValueType  # 30
 """No case has this number. NOT_FOUND."""
-ERROR_REASON_UNAUTHENTICATED: ErrorReason.ValueType  # 29
+ERROR_REASON_UNAUTHENTICATED: ErrorReason.ValueType  # 31
 """The call has no token, or a wrong one. UNAUTHENTICATED."""
-ERROR_REASON_PERMISSION_DENIED: ErrorReason.ValueType  # 30
+ERROR_REASON_PERMISSION_DENIED: ErrorReason.ValueType  # 32
 """The account's role may not, or the case is another account's. PERMISSION_DENIED."""
-ERROR_REASON_INTAKE_NOT_CONFIGURED: ErrorReason.ValueType  # 31
+ERROR_REASON_INTAKE_NOT_CONFIGURED: ErrorReason.ValueType  # 33
 """The server runs without the intake's file. FAILED_PRECONDITION."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015
 

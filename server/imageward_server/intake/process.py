@@ -7,10 +7,14 @@ finds what is banked here by the feed, as it finds any other change.
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import structlog
 import uvicorn
 
+from imageward_index.fingerprint import Fingerprint
+from imageward_index.picture import Picture
 from imageward_server.app import open_store
 from imageward_server.config import Config, InvalidConfig
 from imageward_server.hasher import Hasher
@@ -40,7 +44,7 @@ def run(config: Config) -> None:
     """
     clock = SteadyClock()
     store = open_store(config, clock)
-    intake = open_intake(config, store, Hasher(_PICTURES_AT_ONCE), clock)
+    intake = open_intake(config, store, PatientHasher(), clock)
     if intake is None:
         raise InvalidConfig("no intake is configured; name its file with --intake-config")
     job = Job(intake, clock)
@@ -69,6 +73,24 @@ def web_server(intake: Intake) -> uvicorn.Server:
             timeout_graceful_shutdown=_SHUTDOWN_S,
         )
     )
+
+
+class PatientHasher(Hasher):
+    """Holds few pictures at once; who comes later waits. Safe under concurrent use."""
+
+    def __init__(self) -> None:
+        self._places = threading.BoundedSemaphore(_PICTURES_AT_ONCE)
+
+    @contextmanager
+    def look(self, image: bytes) -> Iterator[Picture]:
+        """Open an upload; see `Hasher.look`."""
+        with self._places, super().look(image) as picture:
+            yield picture
+
+    def fingerprint(self, image: bytes) -> Fingerprint:
+        """Take all hashes of an image; see `Hasher.fingerprint`."""
+        with self._places:
+            return super().fingerprint(image)
 
 
 class Job:

@@ -11,9 +11,11 @@ import grpc
 
 from imageward.v1 import bank_pb2, bank_pb2_grpc
 from imageward_index.cascade import Finding
+from imageward_index.errors import InvalidInput
 from imageward_index.matcher import Completeness, Matcher
 from imageward_index.policy import RADIUS_BITS_DEFAULT, BankSet, Policy, Selection
 from imageward_server import __version__
+from imageward_server.admission import Place
 from imageward_server.errors import InvalidRequest
 from imageward_server.hasher import Hasher
 from imageward_server.replica import Replica
@@ -33,15 +35,22 @@ class BankService(bank_pb2_grpc.BankServiceServicer):
         replica: where checks, and reviewers' searches, are answered from.
         hasher: what opens images.
         surfaces: the surfaces that policies may name.
+        place: waits for a place to compute in, and holds it.
     """
 
     def __init__(
-        self, store: Store, replica: Replica, hasher: Hasher, surfaces: frozenset[str]
+        self,
+        store: Store,
+        replica: Replica,
+        hasher: Hasher,
+        surfaces: frozenset[str],
+        place: Place,
     ) -> None:
         self._store = store
         self._replica = replica
         self._hasher = hasher
         self._surfaces = surfaces
+        self._place = place
         self._matcher = Matcher(replica.hashes, replica.codes)
         self._started_us = time.time_ns() // 1000
 
@@ -106,7 +115,7 @@ class BankService(bank_pb2_grpc.BankServiceServicer):
         del context
         new_entry.check_request(request)
         self._store.get_bank(request.bank)  # before any picture is decoded for nothing
-        outcomes = [new_entry.attempt(new, self._hasher) for new in request.entries]
+        outcomes = [self._attempt(new) for new in request.entries]
         accepted = [outcome for outcome in outcomes if isinstance(outcome, NewEntry)]
         addition = self._store.add_entries(request.bank, request.request_id, accepted)
         self._replica.catch_up()
@@ -175,11 +184,13 @@ class BankService(bank_pb2_grpc.BankServiceServicer):
         self, request: bank_pb2.FindMatchesRequest, context: grpc.ServicerContext
     ) -> bank_pb2.FindMatchesResponse:
         """Show which entries are near, and how near."""
+        del context
         revision, banks = self._replica.revision, self._replica.banks
         names = validate.bank_names(request.banks)
         radius = request.radius_bits if request.HasField("radius_bits") else None
         selection = Selection.of([banks.named(name) for name in names] or banks, radius)
-        found, quality, completeness = self._find(request, selection, context)
+        with self._place():
+            found, quality, completeness = self._find(request, selection)
         return bank_pb2.FindMatchesResponse(
             matches=[messages.match_message(finding, banks) for finding in found],
             revision=revision,
@@ -209,23 +220,25 @@ class BankService(bank_pb2_grpc.BankServiceServicer):
             start_time=messages.timestamp(self._started_us),
         )
 
+    def _attempt(self, new: bank_pb2.NewEntry) -> NewEntry | InvalidInput:
+        # One at a time, so that a check need not wait for a whole batch of pictures.
+        with self._place():
+            return new_entry.attempt(new, self._hasher)
+
     def _set_state(self, written_ids: Sequence[str], state: EntryState) -> tuple[int, int]:
         revision, changed = self._store.set_state(validate.entry_ids(written_ids), state)
         self._replica.catch_up()
         return revision, changed
 
     def _find(
-        self,
-        request: bank_pb2.FindMatchesRequest,
-        selection: Selection,
-        context: grpc.ServicerContext,
+        self, request: bank_pb2.FindMatchesRequest, selection: Selection
     ) -> tuple[list[Finding], int | None, Completeness]:
         match request.WhichOneof("query"):
             case "image":
-                ends = deadline.end_of(context)
                 with self._hasher.look(request.image) as picture:
-                    left_s = ends - time.monotonic()
-                    found, completeness = self._matcher.find_image(picture, selection, left_s)
+                    found, completeness = self._matcher.find_image(
+                        picture, selection, deadline.usable_s()
+                    )
                     return found, picture.whole.quality, completeness
             case "hash":
                 (code,) = validate.codes([request.hash])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import grpc
 
 from imageward.v1 import case_pb2, case_pb2_grpc
+from imageward_server.admission import Place
 from imageward_server.errors import IntakeNotConfigured
 from imageward_server.intake import cases, links, outbox, platform, stops
 from imageward_server.intake.accounts import Accounts
@@ -37,9 +38,11 @@ class CaseService(case_pb2_grpc.CaseServiceServicer):
 
     Args:
         intake: where they are; None answers every call with INTAKE_NOT_CONFIGURED.
+        place: waits for a place to compute in, and holds it.
     """
 
-    def __init__(self, intake: Intake | None) -> None:
+    def __init__(self, intake: Intake | None, place: Place) -> None:
+        self._place = place
         self._optional_intake = intake
         self._accounts = Accounts(intake.settings.accounts if intake else {})
 
@@ -124,18 +127,20 @@ class CaseService(case_pb2_grpc.CaseServiceServicer):
         """Open a case of a picture that was posted."""
         intake, frontend = self._called_by(context, _FRONTEND)
         validate.surfaces([request.surface], intake.surfaces)
-        number = platform.report_posted(
-            intake,
-            request.image,
-            opener=frontend,
-            region=request.region,
-            language=request.language or _LANGUAGE_DEFAULT,
-            contact=request.contact,
-            upload_id=validate.text(
-                "upload_id", request.upload_id, chars_min=1, chars_max=UPLOAD_ID_CHARS_MAX
-            ),
-            surface=request.surface,
+        upload_id = validate.text(
+            "upload_id", request.upload_id, chars_min=1, chars_max=UPLOAD_ID_CHARS_MAX
         )
+        with self._place():
+            number = platform.report_posted(
+                intake,
+                request.image,
+                opener=frontend,
+                region=request.region,
+                language=request.language or _LANGUAGE_DEFAULT,
+                contact=request.contact,
+                upload_id=upload_id,
+                surface=request.surface,
+            )
         return case_pb2.ReportPostedResponse(case_number=number)
 
     def ReportAction(
@@ -155,7 +160,8 @@ class CaseService(case_pb2_grpc.CaseServiceServicer):
         """Put an entry before the reviewers again."""
         intake, frontend = self._called_by(context, _FRONTEND)
         entry_id = validate.entry_id(request.entry_id)
-        number = platform.appeal(intake, request.image, opener=frontend, entry_id=entry_id)
+        with self._place():
+            number = platform.appeal(intake, request.image, opener=frontend, entry_id=entry_id)
         return case_pb2.AppealEntryResponse(case_number=number)
 
     def _called_by(self, context: grpc.ServicerContext, role: str) -> tuple[Intake, str]:

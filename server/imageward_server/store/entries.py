@@ -147,6 +147,8 @@ def _digest(bank_name: str, new_entries: Sequence[NewEntry]) -> bytes:
 
 
 def _contents(new: NewEntry) -> tuple[bytes, int | None, int, str]:
+    # Not the regional codes: another machine may make them a bit otherwise of the same
+    # picture, and the request that is sent again to it is the same request.
     whole = new.fingerprint.whole
     return whole.code, whole.quality, int(new.source), new.reference
 
