@@ -15,6 +15,7 @@ from imageward_bench.capacity.command import capacity
 from imageward_bench.edits_command import edits
 from imageward_bench.index_bench import index
 from imageward_bench.load.command import load
+from imageward_bench.lookups import lookups
 
 EXIT_WRONG = 1
 
@@ -27,9 +28,13 @@ app = typer.Typer(
 
 
 @app.command()
-def demo() -> None:
+def demo(
+    sheet: Annotated[
+        Path, typer.Option(help="PNG to draw what was sent, and what came back, into.")
+    ] = Path("demo-out/contact-sheet.png"),
+) -> None:
     """Bank real photographs, send altered copies, withdraw, crash, restart; show every verdict."""
-    if not demo_run.run(Console()):
+    if not demo_run.run(Console(), sheet):
         raise typer.Exit(EXIT_WRONG)
 
 
@@ -59,6 +64,7 @@ app.command()(index)
 app.command()(load)
 app.command()(capacity)
 app.command()(edits)
+app.command()(lookups)
 
 
 def main() -> None:

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import re
+import signal
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import grpc
 import pytest
@@ -10,6 +15,55 @@ from google.rpc import error_details_pb2, status_pb2
 
 from imageward_client import Client
 from imageward_server.app import Server
+
+END_S_MAX = 60
+Start = Callable[..., "Running"]
+
+
+class Running:
+    """A server process, its port and its data."""
+
+    def __init__(self, data_dir: Path, *flags: str) -> None:
+        command = [sys.executable, "-m", "imageward_server", "serve", "--data-dir", str(data_dir)]
+        self.process = subprocess.Popen(
+            [*command, *flags],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        assert self.process.stdout is not None
+        ready = re.search(r"serving on port (\d+)", self.process.stdout.readline())
+        assert ready, self.process.communicate(timeout=END_S_MAX)[1]
+        self.data_dir = data_dir
+        self.target = f"127.0.0.1:{ready[1]}"
+        self.client = Client(self.target, timeout_s=20)
+
+    def worker_pids(self) -> list[int]:
+        """List its workers' process ids."""
+        path = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children")
+        return [int(pid) for pid in path.read_text().split()]
+
+    def end(self, number: signal.Signals) -> tuple[int, str]:
+        """Send a signal; return the exit code and what stood on stderr."""
+        self.client.close()
+        self.process.send_signal(number)
+        _, errors = self.process.communicate(timeout=END_S_MAX)
+        return self.process.returncode, errors
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Start]:
+    """Start servers on one data folder; end those that still run."""
+    started: list[Running] = []
+
+    def begin(*flags: str, listen: str = "127.0.0.1:0") -> Running:
+        started.append(Running(tmp_path / "data", "--listen", listen, *flags))
+        return started[-1]
+
+    yield begin
+    for running in started:
+        if running.process.poll() is None:
+            running.end(signal.SIGKILL)
 
 
 @pytest.fixture

@@ -1,4 +1,8 @@
-"""The command `imageward-server intake`: the pages, keys and accounts."""
+"""The command `imageward-server intake`: the pages, keys and accounts.
+
+What it works with is imported where it is used: `serve` imports this module too, and
+becomes the supervisor, which shall be light.
+"""
 
 from __future__ import annotations
 
@@ -8,10 +12,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from imageward_index.errors import ImagewardError
 from imageward_server import config, logs
-from imageward_server.intake.credentials import hash_secret, new_token
-from imageward_server.intake.keys import new_key, write_key
 
 EXIT_FAILED = 1
 EXIT_USAGE = 2
@@ -28,7 +29,8 @@ def serve(
     intake_config: Annotated[Path | None, typer.Option(help="TOML file of the intake.")] = None,
 ) -> None:
     """Serve the intake's pages, and do its job, until SIGTERM or Ctrl-C."""
-    from imageward_server.intake.process import run  # noqa: PLC0415 - needs the intake extra
+    from imageward_index.errors import ImagewardError  # noqa: PLC0415 - see above
+    from imageward_server.intake.process import run  # noqa: PLC0415 - see above
 
     try:
         flags = {"data_dir": data_dir, "intake_config": intake_config}
@@ -48,6 +50,8 @@ def make_key(
     file: Annotated[Path, typer.Argument(help="Where to write it; it must not exist.")],
 ) -> None:
     """Make a master key, in a file that only you can read."""
+    from imageward_server.intake.keys import new_key, write_key  # noqa: PLC0415 - see above
+
     try:
         handle = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except OSError as error:
@@ -65,6 +69,8 @@ def make_account(
     ],
 ) -> None:
     """Make an account's secret, shown once, and the lines for the intake's file."""
+    from imageward_server.intake.credentials import hash_secret, new_token  # noqa: PLC0415 - see above
+
     secret = new_token()
     typer.echo(f"secret of {name}, shown this once: {secret}", err=True)
     typer.echo(f'[accounts.{name}]\nrole = "{role}"\nsecret_hash = "{hash_secret(secret)}"')
