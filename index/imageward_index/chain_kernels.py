@@ -20,11 +20,13 @@ from imageward_index.intrinsics import (
     lowest_bit,
     near_words,
     popcount,
+    prefetch,
 )
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+SLICES = 4
 SLICE_BITS = 16
 SLICE_MASK = 0xFFFF
 
@@ -34,8 +36,8 @@ class Chains(NamedTuple):
 
     Attributes:
         codes: uint64 (capacity,).
-        heads: int32 (slices, 2**16), the last row with a slice's value; -1 for none.
-        nexts: int32 (capacity, slices), the row before with the same value; -1 at the end.
+        heads: int32 (slices * 2**16,), the last row with a slice's value; -1 for none.
+        nexts: int32 (capacity * slices,), the row before with the same value; -1 at the end.
         length: rows.
     """
 
@@ -51,6 +53,12 @@ def _slice_of(word: int, part: int) -> int:
     return np.int64((word >> np.uint64(part * SLICE_BITS)) & np.uint64(SLICE_MASK))
 
 
+@inlined
+def _head_of(value: int, part: int) -> int:
+    """Return where the chain of a slice's value begins."""
+    return (part << SLICE_BITS) + value
+
+
 @kernel
 def hang(
     codes: NDArray[np.uint64],
@@ -61,10 +69,10 @@ def hang(
 ) -> None:
     """Put the rows first..end - 1 at the heads of their chains."""
     for row in range(first, end):
-        for part in range(len(heads)):
-            value = _slice_of(codes[row], part)
-            nexts[row, part] = heads[part, value]
-            heads[part, value] = row
+        for part in range(SLICES):
+            head = _head_of(_slice_of(codes[row], part), part)
+            nexts[row * SLICES + part] = heads[head]
+            heads[head] = row
 
 
 @inlined
@@ -100,10 +108,14 @@ def _walk(
 ) -> int:
     """Walk the chains of a query; return the matches so far, -1 where that is too far."""
     walked = 0
-    for part in range(len(chains.heads)):
-        own = _slice_of(word, part)
-        for probe in range(volumes[probe_radii[part] + 1]):
-            row = chains.heads[part, own ^ masks[probe]]
+    for part in range(SLICES):
+        own, probes = _slice_of(word, part), volumes[probe_radii[part] + 1]
+        for probe in range(probes):
+            row = chains.heads[_head_of(own ^ masks[probe], part)]
+            prefetch(chains.codes, row)
+            prefetch(chains.nexts, row * SLICES)
+        for probe in range(probes):
+            row = chains.heads[_head_of(own ^ masks[probe], part)]
             while row >= 0:
                 differing = chains.codes[row] ^ word
                 distance = popcount(differing)
@@ -111,7 +123,7 @@ def _walk(
                     _report(matches, size, query, row, distance)
                     size += 1
                 walked += 1
-                row = chains.nexts[row, part]
+                row = chains.nexts[row * SLICES + part]
             if walked > walked_max:
                 return -1
     return size

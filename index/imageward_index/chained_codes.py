@@ -14,12 +14,12 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from imageward_index.chain_kernels import hang, search_chains
+from imageward_index.chain_kernels import SLICE_BITS, SLICES, hang, search_chains
 from imageward_index.fresh_codes import Near
 from imageward_index.segment_writer import reordered
 from imageward_index.slices import Plan, bit_order, flips, probe_count, probe_radii
 
-PLAN: Final = Plan(width_bits=64, slices=4, slice_bits=16)
+PLAN: Final = Plan(width_bits=64, slices=SLICES, slice_bits=SLICE_BITS)
 RADIUS_MAX: Final = 8
 WALKED_SHARE: Final = 0.1
 """A query that would walk past so large a share of the codes reads all of them instead."""
@@ -37,8 +37,8 @@ class ChainedCodes:
     def __init__(self) -> None:
         self._length = 0
         self._codes = np.empty(0, np.uint64)
-        self._heads = np.full((PLAN.slices, 1 << PLAN.slice_bits), _END, np.int32)
-        self._nexts = np.empty((0, PLAN.slices), np.int32)
+        self._heads = np.full(SLICES << SLICE_BITS, _END, np.int32)
+        self._nexts = np.empty(0, np.int32)
 
     def __len__(self) -> int:
         return self._length
@@ -87,12 +87,9 @@ class ChainedCodes:
         """Grow geometrically."""
         if rows > len(self._codes):
             capacity = max(rows, 2 * len(self._codes), _CAPACITY_MIN)
-            codes, nexts = (
-                np.empty(capacity, np.uint64),
-                np.empty((capacity, PLAN.slices), np.int32),
-            )
+            codes, nexts = np.empty(capacity, np.uint64), np.empty(capacity * SLICES, np.int32)
             codes[: self._length] = self._codes[: self._length]
-            nexts[: self._length] = self._nexts[: self._length]
+            nexts[: self._length * SLICES] = self._nexts[: self._length * SLICES]
             self._codes, self._nexts = codes, nexts
 
 
