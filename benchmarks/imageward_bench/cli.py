@@ -11,9 +11,15 @@ from rich.console import Console
 from imageward_bench import demo as demo_run
 from imageward_bench import restart as restart_run
 from imageward_bench import sealing as sealing_run
+from imageward_bench.capacity.command import capacity
 from imageward_bench.edits_command import edits
+from imageward_bench.fuzz.command import fuzz
 from imageward_bench.index_bench import index
+from imageward_bench.load.command import load
 from imageward_bench.lookups import lookups
+from imageward_bench.rolling import rolling
+from imageward_bench.soak.command import soak
+from imageward_bench.workers import workers
 
 EXIT_WRONG = 1
 
@@ -26,9 +32,13 @@ app = typer.Typer(
 
 
 @app.command()
-def demo() -> None:
+def demo(
+    sheet: Annotated[
+        Path, typer.Option(help="PNG to draw what was sent, and what came back, into.")
+    ] = Path("demo-out/contact-sheet.png"),
+) -> None:
     """Bank real photographs, send altered copies, withdraw, crash, restart; show every verdict."""
-    if not demo_run.run(Console()):
+    if not demo_run.run(Console(), sheet):
         raise typer.Exit(EXIT_WRONG)
 
 
@@ -55,8 +65,14 @@ def sealing(
 
 
 app.command()(index)
+app.command()(load)
+app.command()(capacity)
 app.command()(edits)
 app.command()(lookups)
+app.command()(fuzz)
+app.command()(rolling)
+app.command()(soak)
+app.command()(workers)
 
 
 def main() -> None:

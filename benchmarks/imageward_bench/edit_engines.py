@@ -20,7 +20,7 @@ from imageward_index.cascade import Answer, look_up
 from imageward_index.decode import decode_grey
 from imageward_index.fingerprint import Fingerprint
 from imageward_index.pdq import hash_grey
-from imageward_index.picture import Picture, take_fingerprint
+from imageward_index.picture import fingerprint_image, open_picture
 
 BUDGET_S = 10.0
 PDQ_RADIUS_BITS = 31
@@ -55,12 +55,12 @@ class Imageward:
 
     def bank(self, images: Sequence[bytes]) -> None:
         """Keep fingerprints as they come back from their wire form."""
-        prints = [take_fingerprint(decode_grey(image)) for image in images]
+        prints = [fingerprint_image(image) for image in images]
         self._bank = MemoryBank([Fingerprint.from_bytes(one.to_bytes()) for one in prints])
 
     def find(self, image: bytes) -> int | None:
         """Return the first certain finding."""
-        self.answer = look_up(Picture(decode_grey(image)), self._bank, budget_s=BUDGET_S)
+        self.answer = look_up(open_picture(image), self._bank, budget_s=BUDGET_S)
         findings = self.answer.findings
         return findings[0].entry_id if findings and findings[0].certain else None
 

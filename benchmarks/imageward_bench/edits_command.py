@@ -14,8 +14,7 @@ from rich.console import Console
 from imageward_bench.edit_engines import Imageward, available_peers
 from imageward_bench.edit_report import Report, draw_crops, draw_heat_map, show, write_json
 from imageward_bench.edit_run import measure_false_blocks, measure_recall, read_folder
-from imageward_index.decode import decode_grey
-from imageward_index.picture import take_fingerprint
+from imageward_index.picture import fingerprint_image
 
 EXIT_FALSE_BLOCKS = 1
 SIZED = 50
@@ -64,9 +63,7 @@ def edits(
     engine.bank(images)
     report.bank_ms = (time.perf_counter() - begun) / len(images) * 1000
     report.fingerprint_bytes = int(
-        statistics.median(
-            len(take_fingerprint(decode_grey(image)).to_bytes()) for image in images[:SIZED]
-        )
+        statistics.median(len(fingerprint_image(image).to_bytes()) for image in images[:SIZED])
     )
     report.recalls[engine.name] = measure_recall(engine, images, order[:photographs], seed)
     _measure_peers(report, images, order[:peers], seed)

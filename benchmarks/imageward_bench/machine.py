@@ -6,6 +6,7 @@ import ctypes
 import os
 import platform
 import shlex
+import subprocess
 import sys
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
@@ -14,7 +15,17 @@ from pathlib import Path
 TOLD_FLAGS = ("popcnt", "avx2", "avx512f", "avx512bw", "avx512_bitalg", "avx512_vpopcntdq", "asimd")
 """Processor features that decide how fast bits are counted."""
 
-TOLD_PACKAGES = ("imageward", "numpy", "numba", "llvmlite", "faiss-cpu", "usearch")
+TOLD_PACKAGES = (
+    "imageward",
+    "grpcio",
+    "protobuf",
+    "numpy",
+    "numba",
+    "llvmlite",
+    "opencv-python-headless",
+    "faiss-cpu",
+    "usearch",
+)
 
 
 def _cpuinfo(key: str) -> str:
@@ -33,11 +44,24 @@ def _version(package: str) -> str:
         return "absent"
 
 
+def _commit() -> str:
+    """Return the commit of the checkout that this runs from, and whether it was changed."""
+    command = ["git", "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"]
+    try:
+        told = subprocess.run(
+            command, cwd=Path(__file__).parent, capture_output=True, text=True, check=True
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown: not a git checkout"
+    return told.stdout.strip()
+
+
 def describe() -> dict[str, object]:
-    """Return the command, the processor, its features and the versions of what is measured."""
+    """Return command, commit, processor with its features, and versions of what is measured."""
     flags = set((_cpuinfo("flags") or _cpuinfo("Features")).split())
     return {
         "when": datetime.now(UTC).isoformat(timespec="seconds"),
+        "commit": _commit(),
         "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
         "cpu": _cpuinfo("model name") or platform.processor(),
         "cpu_flags": [flag for flag in TOLD_FLAGS if flag in flags],

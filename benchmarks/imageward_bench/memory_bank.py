@@ -1,63 +1,59 @@
-"""A bank in memory for the cascade, searched by FAISS's flat scan: slow, exact, independent."""
+"""A bank for the cascade without a server: the real indexes, sealed into files that go away."""
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Sequence
+from pathlib import Path
 
-import faiss
 import numpy as np
 from numpy.typing import NDArray
 
-from imageward_index.cascade import WholeHits
+from imageward_index.block import Block
 from imageward_index.fingerprint import Fingerprint
 from imageward_index.index import Index
-from imageward_index.vote import CodeHits
+from imageward_index.policy import Bank, Policy, Selection
+from imageward_index.searchable import IndexedBanks
+from imageward_index.segment import Segment
+from imageward_index.segment_writer import Stamp, write_segment
 
-WHOLE_RADIUS_BITS = 31
-CODE_BYTES = 8
+# Entries go by their places in the list, which are ids of bank 0.
+SELECTION = Selection.of([Bank(0, "bank", Policy())])
+STAMP = Stamp("none", 0, 0)
+NO_CODES = np.empty(0, np.uint64)
 
 
-class MemoryBank:
+class MemoryBank(IndexedBanks):
     """Fingerprints under their places in a list."""
 
     def __init__(self, fingerprints: Sequence[Fingerprint]) -> None:
         self._fingerprints = list(fingerprints)
-        self._whole = Index()
-        codes = [np.frombuffer(one.whole.code, np.uint8) for one in self._fingerprints]
-        self._whole.add(np.arange(len(codes)), np.reshape(codes, (-1, 32)).astype(np.uint8))
+        whole = [np.frombuffer(one.whole.code, np.uint8) for one in self._fingerprints]
         parts = [
-            NONE,
-            *(one.regional.regions.codes if one.regional else NONE for one in self._fingerprints),
+            one.regional.regions.codes if one.regional else NO_CODES for one in self._fingerprints
         ]
-        self._entries = np.repeat(np.arange(len(parts)) - 1, [len(part) for part in parts])
-        self._ordinals = np.concatenate([np.arange(len(part)) for part in parts])
-        self._codes = faiss.IndexBinaryFlat(8 * CODE_BYTES)
-        self._codes.add(_as_bytes(np.concatenate(parts)))
+        places = np.arange(len(parts))
+        super().__init__(
+            _sealed(places, np.reshape(whole, (-1, 32)).astype(np.uint8)),
+            _sealed(np.repeat(places, [len(part) for part in parts]), _as_bytes(parts)),
+            self._fingerprints.__getitem__,
+            SELECTION,
+        )
 
     def __len__(self) -> int:
         return len(self._fingerprints)
 
-    def find_whole(self, codes: NDArray[np.uint8]) -> WholeHits:
-        """Find PDQ hashes within 31 bits."""
-        found = self._whole.search(codes, WHOLE_RADIUS_BITS)
-        return WholeHits(found.queries, found.ids, found.distances)
 
-    def find_codes(self, codes: NDArray[np.uint64], radius_bits: int) -> CodeHits:
-        """Find regional codes within a radius, inclusive."""
-        # FAISS leaves the radius out.
-        limits, distances, rows = self._codes.range_search(_as_bytes(codes), radius_bits + 1)
-        queries = np.repeat(np.arange(len(codes)), np.diff(limits.astype(np.int64)))
-        return CodeHits(
-            queries, self._entries[rows], self._ordinals[rows], distances.astype(np.int64)
-        )
-
-    def fingerprint(self, entry_id: int) -> Fingerprint | None:
-        """Return the fingerprint of an entry."""
-        return self._fingerprints[entry_id]
+def _sealed(ids: NDArray[np.int64], codes: NDArray[np.uint8]) -> Index:
+    """Seal codes into a file that ends with its mapping, and search that."""
+    index = Index(width_bits=8 * codes.shape[1])
+    if len(codes):
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "codes.segment"
+            write_segment(path, [Block(ids, codes)], stamp=STAMP)
+            index.restore([Segment.open(path)], [np.empty(0, np.int64)], 0)
+    return index
 
 
-NONE = np.empty(0, np.uint64)
-
-
-def _as_bytes(codes: NDArray[np.uint64]) -> NDArray[np.uint8]:
-    return np.ascontiguousarray(codes).view(np.uint8).reshape(-1, CODE_BYTES)
+def _as_bytes(parts: Sequence[NDArray[np.uint64]]) -> NDArray[np.uint8]:
+    return np.concatenate([NO_CODES, *parts]).view(np.uint8).reshape(-1, 8)

@@ -12,23 +12,17 @@ import json
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
-import numpy as np
 from rich.console import Console
-from rich.progress import track
 
+from imageward_bench.filled_bank import TIMEOUT_S, fill, settle
 from imageward_bench.machine import describe
 from imageward_bench.server_process import ServerProcess
 from imageward_client import Client
 
-BATCH = 1024
 PROCESSES = 4
-TIMEOUT_S = 120.0
-# After the last addition the sealer may still be at work.
-SETTLE_S_MAX = 600.0
 
 
 def run(console: Console, count: int, seed: int, report: Path | None) -> None:
@@ -37,8 +31,9 @@ def run(console: Console, count: int, seed: int, report: Path | None) -> None:
         folder = Path(name)
         server = ServerProcess(folder)
         with server:
-            _fill(server, count, seed, console)
-            _settle(folder)
+            with Client(server.target, timeout_s=TIMEOUT_S) as client:
+                fill(client, count, seed, console)
+            settle(folder)
         figures: dict[str, object] = {"entries": count, "seed": seed}
         figures["restart_s"] = _median_start_s(server)
         figures |= _shared(folder)
@@ -49,30 +44,6 @@ def run(console: Console, count: int, seed: int, report: Path | None) -> None:
     console.print_json(data=figures)
     if report is not None:
         report.write_text(json.dumps(figures, indent=2) + "\n")
-
-
-def _fill(server: ServerProcess, count: int, seed: int, console: Console) -> None:
-    with Client(server.target, timeout_s=TIMEOUT_S) as client:
-        client.create_bank("bench")
-        for hashes in track(list(_batches(count)), "banking random hashes", console=console):
-            codes = np.random.default_rng([seed, hashes[0]]).integers(0, 256, (hashes[1], 32), "u1")
-            client.add_entries("bench", hashes=[code.tobytes() for code in codes])
-
-
-def _batches(count: int) -> Iterator[tuple[int, int]]:
-    for first in range(0, count, BATCH):
-        yield first, min(BATCH, count - first)
-
-
-def _settle(folder: Path) -> None:
-    """Wait until the sealer has written nothing new for a while."""
-    deadline, seen = time.monotonic() + SETTLE_S_MAX, None
-    while time.monotonic() < deadline:
-        now = sorted(path.name for path in (folder / "segments").iterdir())
-        if now == seen:
-            return
-        seen = now
-        time.sleep(5)
 
 
 def _start_s(server: ServerProcess) -> float:

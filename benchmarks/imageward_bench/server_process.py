@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -17,11 +19,13 @@ class ServerProcess:
     Args:
         data_dir: folder of its store.
         port: where it listens; 0 takes a free port.
+        flags: further flags of `imageward-server serve`.
     """
 
-    def __init__(self, data_dir: Path, port: int = 0) -> None:
+    def __init__(self, data_dir: Path, port: int = 0, flags: Sequence[str] = ()) -> None:
         self._data_dir = data_dir
         self.port = port
+        self._flags = tuple(flags)
         self._process: subprocess.Popen[str] | None = None
 
     @property
@@ -43,7 +47,7 @@ class ServerProcess:
         """
         command = [sys.executable, "-m", "imageward_server", "serve"]
         command += ["--data-dir", str(self._data_dir), "--listen", self.target]
-        command += ["--log-level", "warning"]
+        command += ["--log-level", "warning", *self._flags]
         self._process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
         assert self._process.stdout is not None
         line = self._process.stdout.readline()
@@ -57,10 +61,19 @@ class ServerProcess:
         self._process.kill()
         self._process.wait(STOP_S_MAX)
 
+    def signal(self, number: signal.Signals) -> None:
+        """Send it a signal."""
+        assert self._process is not None
+        self._process.send_signal(number)
+
     def stop(self) -> None:
         """Ask it to end, and wait until it did."""
+        self.signal(signal.SIGTERM)
+        self.wait()
+
+    def wait(self) -> None:
+        """Wait until it has ended, as somebody else has asked it to."""
         assert self._process is not None
-        self._process.terminate()
         self._process.wait(STOP_S_MAX)
 
     def __enter__(self) -> Self:

@@ -13,8 +13,10 @@ if TYPE_CHECKING:
 
     from imageward_client._types import (
         Action,
+        Completeness,
         EntrySource,
         EntryState,
+        Method,
         Orientation,
         PdqHash,
         Verdict,
@@ -32,6 +34,7 @@ class CheckResult:
         logged_entry_ids: matching entries of banks whose action is LOG, at most 100.
         quality: detail of the image, 0..100; None for a hash sent without it.
         low_quality: True when the quality is known and under 50.
+        completeness: how much has looked; after CUT_SHORT an ALLOW is no promise.
     """
 
     verdict: Verdict
@@ -39,6 +42,7 @@ class CheckResult:
     logged_entry_ids: tuple[str, ...]
     quality: int | None
     low_quality: bool
+    completeness: Completeness
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +87,9 @@ class Bank:
         radius_bits: largest Hamming distance that is a match, inclusive, 0..63.
         surfaces: the surfaces it is for; empty for every one.
         enabled: whether checks ask it.
+        coverage_min: least coverage that is a match where parts are found, 0..1.
+        review_doubtful: whether a person should look where parts are found, but not
+            enough to be certain.
         create_time: when it was made.
         update_time: when its policy last changed.
         revision: the revision of its last change.
@@ -93,6 +100,8 @@ class Bank:
     radius_bits: int
     surfaces: tuple[str, ...]
     enabled: bool
+    coverage_min: float
+    review_doubtful: bool
     create_time: datetime
     update_time: datetime
     revision: int
@@ -100,7 +109,7 @@ class Bank:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One banked picture, kept as its hash alone.
+    """One banked picture, kept as its hashes alone.
 
     Attributes:
         id: opaque, at most 64 characters.
@@ -108,6 +117,8 @@ class Entry:
         state: whether checks see it.
         source: what it was made from.
         hash: its hash; personal data, for reviewers only.
+        regional_code_count: codes by which its parts are found; 0 when it is found
+            as a whole only.
         reference: the caller's own number for it.
         create_time: when it was banked.
         update_time: when its state last changed.
@@ -119,6 +130,7 @@ class Entry:
     state: EntryState
     source: EntrySource
     hash: PdqHash
+    regional_code_count: int
     reference: str
     create_time: datetime
     update_time: datetime
@@ -169,29 +181,59 @@ class ChangeAnswer:
 
 
 @dataclass(frozen=True, slots=True)
+class Point:
+    """A place in a picture, in shares of its width and height; beyond 0..1 it is outside."""
+
+    x: float
+    y: float
+
+
+@dataclass(frozen=True, slots=True)
 class Match:
-    """An entry near the picture that was asked about; for reviewers only.
+    """An entry near the picture that was asked about, and how; for reviewers only.
 
     Attributes:
         entry_id: the entry.
         bank: the name of its bank.
-        distance_bits: Hamming distance, 0..63.
-        orientation: how the query was turned or mirrored to be that near.
+        method: how it was found.
+        certain: whether that is enough to block; otherwise a person should look.
+        distance_bits: Hamming distance, 0..63; None where parts were found.
+        orientation: how the query was turned or mirrored to be that near; None likewise.
+        coverage: how much of the one picture was found in the other, 0..1; None where
+            the whole was found.
+        inliers: regional codes that agree on where the one lies in the other; 0 likewise.
+        corners_in_query: where the banked picture lies in the query, clockwise from its
+            own top left; empty likewise.
+        corners_in_entry: where the query lies in the banked picture, likewise.
     """
 
     entry_id: str
     bank: str
-    distance_bits: int
-    orientation: Orientation
+    method: Method
+    certain: bool
+    distance_bits: int | None
+    orientation: Orientation | None
+    coverage: float | None
+    inliers: int
+    corners_in_query: tuple[Point, ...]
+    corners_in_entry: tuple[Point, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class FindAnswer:
-    """The matches, nearest first, at most 100, with the query's quality."""
+    """The matches, the surest first, at most 100.
+
+    Attributes:
+        matches: what was found.
+        revision: the revision it was answered at.
+        quality: detail of the query, 0..100; None for a hash given without it.
+        completeness: how much has looked.
+    """
 
     matches: tuple[Match, ...]
     revision: int
     quality: int | None
+    completeness: Completeness
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,6 +253,7 @@ class Stats:
         revision: the last revision the index has applied.
         store_revision: the last revision in the store.
         index_size: hashes that checks are answered from.
+        regional_code_count: regional codes that checks are answered from.
         banks: counts of each bank, by name.
         server_version: the server's version.
         start_time: when the server started.
@@ -219,6 +262,7 @@ class Stats:
     revision: int
     store_revision: int
     index_size: int
+    regional_code_count: int
     banks: tuple[BankStats, ...]
     server_version: str
     start_time: datetime

@@ -28,10 +28,20 @@ class AsyncBankMethods:
         radius: int = 31,
         surfaces: Sequence[str] = (),
         enabled: bool = True,
+        coverage_min: float = 0.0,
+        review_doubtful: bool = False,
         timeout_s: float | None = None,
     ) -> Bank:
         """Does what `Client.create_bank` does."""
-        call = calls.create_bank(name, action, radius, surfaces, enabled=enabled)
+        call = calls.create_bank(
+            name,
+            action=action,
+            radius_bits=radius,
+            surfaces=surfaces,
+            enabled=enabled,
+            coverage_min=coverage_min,
+            review_doubtful=review_doubtful,
+        )
         return await self._transport.send(call, timeout_s)
 
     async def get_bank(self, name: str, *, timeout_s: float | None = None) -> Bank:
@@ -50,10 +60,20 @@ class AsyncBankMethods:
         radius: int | None = None,
         surfaces: Sequence[str] | None = None,
         enabled: bool | None = None,
+        coverage_min: float | None = None,
+        review_doubtful: bool | None = None,
         timeout_s: float | None = None,
     ) -> Bank:
         """Does what `Client.update_bank` does."""
-        call = calls.update_bank(name, action, radius, surfaces, enabled=enabled)
+        call = calls.update_bank(
+            name,
+            action=action,
+            radius_bits=radius,
+            surfaces=surfaces,
+            enabled=enabled,
+            coverage_min=coverage_min,
+            review_doubtful=review_doubtful,
+        )
         return await self._transport.send(call, timeout_s)
 
     async def add_entries(
@@ -62,12 +82,13 @@ class AsyncBankMethods:
         *,
         images: Sequence[bytes] | None = None,
         hashes: Sequence[HashLike] | None = None,
+        fingerprints: Sequence[bytes] | None = None,
         references: Sequence[str] = (),
         request_id: str | None = None,
         timeout_s: float | None = None,
     ) -> AddAnswer:
         """Does what `Client.add_entries` does."""
-        call = calls.add_entries(bank, images, hashes, references, request_id)
+        call = calls.add_entries(bank, images, hashes, fingerprints, references, request_id)
         return await self._transport.send(call, timeout_s)
 
     async def withdraw_entries(
@@ -85,6 +106,10 @@ class AsyncBankMethods:
     async def get_entry(self, entry_id: str, *, timeout_s: float | None = None) -> Entry:
         """Does what `Client.get_entry` does."""
         return await self._transport.send(calls.get_entry(entry_id), timeout_s)
+
+    async def get_fingerprint(self, entry_id: str, *, timeout_s: float | None = None) -> bytes:
+        """Does what `Client.get_fingerprint` does."""
+        return await self._transport.send(calls.get_fingerprint(entry_id), timeout_s)
 
     def list_entries(
         self,

@@ -7,7 +7,7 @@ these, so that they cannot drift apart.
 from __future__ import annotations
 
 import uuid
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypedDict, Unpack
 
 from imageward.v1 import bank_pb2
 from imageward_client import _convert as convert
@@ -25,14 +25,24 @@ if TYPE_CHECKING:
 PAGE_SIZE = 1_000
 
 
+class PolicyFields(TypedDict):
+    """What may be said of a bank's policy; None says nothing."""
+
+    action: Action | str | None
+    radius_bits: int | None
+    surfaces: Sequence[str] | None
+    enabled: bool | None
+    coverage_min: float | None
+    review_doubtful: bool | None
+
+
 def create_bank(
-    name: str, action: Action | str, radius: int, surfaces: Sequence[str], *, enabled: bool
+    name: str, **policy: Unpack[PolicyFields]
 ) -> Call[bank_pb2.CreateBankResponse, Bank]:
     """Returns the call that makes an empty bank."""
-    policy = _policy(action, radius, surfaces, enabled=enabled)
     return Call(
         _rpc.CREATE_BANK,
-        bank_pb2.CreateBankRequest(name=name, policy=policy),
+        bank_pb2.CreateBankRequest(name=name, policy=_policy(policy)),
         _read_bank,
     )
 
@@ -52,32 +62,19 @@ def list_banks(page_token: str) -> Call[bank_pb2.ListBanksResponse, Page[Bank]]:
 
 
 def update_bank(
-    name: str,
-    action: Action | str | None,
-    radius: int | None,
-    surfaces: Sequence[str] | None,
-    *,
-    enabled: bool | None,
+    name: str, **policy: Unpack[PolicyFields]
 ) -> Call[bank_pb2.UpdateBankResponse, Bank]:
     """Returns the call that changes what is given, and nothing else.
 
     Raises:
         InvalidRequest: nothing is given. An empty mask could be read as all of it.
     """
-    given = {
-        "action": action,
-        "radius_bits": radius,
-        "surfaces": surfaces,
-        "enabled": enabled,
-    }
-    paths = [field for field, value in given.items() if value is not None]
+    paths = [field for field, value in policy.items() if value is not None]
     if not paths:
         raise refused(
-            "INVALID_REQUEST", f"Nothing to change; give at least one of {', '.join(given)}."
+            "INVALID_REQUEST", f"Nothing to change; give at least one of {', '.join(policy)}."
         )
-    request = bank_pb2.UpdateBankRequest(
-        name=name, policy=_policy(action, radius, surfaces, enabled=enabled)
-    )
+    request = bank_pb2.UpdateBankRequest(name=name, policy=_policy(policy))
     request.update_mask.paths.extend(paths)
     return Call(_rpc.UPDATE_BANK, request, _read_bank)
 
@@ -86,13 +83,14 @@ def add_entries(
     bank: str,
     images: Sequence[bytes] | None,
     hashes: Sequence[HashLike] | None,
+    fingerprints: Sequence[bytes] | None,
     references: Sequence[str],
     request_id: str | None,
 ) -> Call[bank_pb2.AddEntriesResponse, AddAnswer]:
     """Returns the call that banks a batch, with a request id that retries repeat.
 
     Raises:
-        TypeError: not exactly one of images and hashes is given.
+        TypeError: not exactly one of images, hashes and fingerprints is given.
         InvalidBatch: the batch is over its bytes, or has other than one
             reference an entry.
         ImageTooLarge: an image is over its bytes.
@@ -101,7 +99,7 @@ def add_entries(
     request = bank_pb2.AddEntriesRequest(
         bank=bank,
         request_id=request_id or uuid.uuid4().hex,
-        entries=_with_references(_contents(images, hashes), references),
+        entries=_with_references(_contents(images, hashes, fingerprints), references),
     )
 
     def read(response: bank_pb2.AddEntriesResponse) -> AddAnswer:
@@ -135,6 +133,15 @@ def get_entry(entry_id: str) -> Call[bank_pb2.GetEntryResponse, Entry]:
         _rpc.GET_ENTRY,
         bank_pb2.GetEntryRequest(entry_id=entry_id),
         lambda response: convert.entry(response.entry),
+    )
+
+
+def get_fingerprint(entry_id: str) -> Call[bank_pb2.GetEntryResponse, bytes]:
+    """Returns the call that fetches all hashes of one entry."""
+    return Call(
+        _rpc.GET_ENTRY,
+        bank_pb2.GetEntryRequest(entry_id=entry_id, with_fingerprint=True),
+        lambda response: response.fingerprint,
     )
 
 
@@ -177,30 +184,32 @@ def get_stats() -> Call[bank_pb2.GetStatsResponse, Stats]:
     return Call(_rpc.GET_STATS, bank_pb2.GetStatsRequest(), convert.stats)
 
 
-def _policy(
-    action: Action | str | None,
-    radius: int | None,
-    surfaces: Sequence[str] | None,
-    *,
-    enabled: bool | None,
-) -> bank_pb2.Policy:
+def _policy(fields: PolicyFields) -> bank_pb2.Policy:
     policy = bank_pb2.Policy(
-        radius_bits=radius, surfaces=convert.names(surfaces or ()), enabled=enabled
+        radius_bits=fields["radius_bits"],
+        surfaces=convert.names(fields["surfaces"] or ()),
+        enabled=fields["enabled"],
+        coverage_min=fields["coverage_min"],
+        review_doubtful=fields["review_doubtful"],
     )
-    if action is not None:
-        policy.action = convert.action_number(Action(action))
+    if fields["action"] is not None:
+        policy.action = convert.action_number(Action(fields["action"]))
     return policy
 
 
 def _contents(
-    images: Sequence[bytes] | None, hashes: Sequence[HashLike] | None
+    images: Sequence[bytes] | None,
+    hashes: Sequence[HashLike] | None,
+    fingerprints: Sequence[bytes] | None,
 ) -> list[bank_pb2.NewEntry]:
-    if images is not None and hashes is None:
-        expect_batch_bytes(sum(map(len, images)))
+    if sum(given is not None for given in (images, hashes, fingerprints)) != 1:
+        raise TypeError("Give either images, hashes or fingerprints.")
+    expect_batch_bytes(sum(map(len, images or fingerprints or ())))
+    if images is not None:
         return [bank_pb2.NewEntry(image=bounded(image)) for image in images]
-    if hashes is not None and images is None:
+    if hashes is not None:
         return [bank_pb2.NewEntry(hash=convert.hash_message(value)) for value in hashes]
-    raise TypeError("Give either images or hashes.")
+    return [bank_pb2.NewEntry(fingerprint=one) for one in fingerprints or ()]
 
 
 def _with_references(

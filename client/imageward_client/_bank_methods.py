@@ -28,6 +28,8 @@ class BankMethods:
         radius: int = 31,
         surfaces: Sequence[str] = (),
         enabled: bool = True,
+        coverage_min: float = 0.0,
+        review_doubtful: bool = False,
         timeout_s: float | None = None,
     ) -> Bank:
         """Makes an empty bank. It is never retried.
@@ -39,6 +41,10 @@ class BankMethods:
             radius: largest Hamming distance that is a match, in bits, 0..63.
             surfaces: the surfaces it is for; empty for every one.
             enabled: whether checks ask it.
+            coverage_min: where parts of a picture are found, the least coverage that is
+                a match, 0..1; what the server itself asks for holds beside it.
+            review_doubtful: whether a person should look where parts are found, but not
+                enough to be certain.
             timeout_s: seconds for this call; None for the client's own.
 
         Raises:
@@ -46,7 +52,15 @@ class BankMethods:
             InvalidRequest: the name or the policy is out of bounds.
             TooManyBanks: the server holds no more.
         """
-        call = calls.create_bank(name, action, radius, surfaces, enabled=enabled)
+        call = calls.create_bank(
+            name,
+            action=action,
+            radius_bits=radius,
+            surfaces=surfaces,
+            enabled=enabled,
+            coverage_min=coverage_min,
+            review_doubtful=review_doubtful,
+        )
         return self._transport.send(call, timeout_s)
 
     def get_bank(self, name: str, *, timeout_s: float | None = None) -> Bank:
@@ -69,6 +83,8 @@ class BankMethods:
         radius: int | None = None,
         surfaces: Sequence[str] | None = None,
         enabled: bool | None = None,
+        coverage_min: float | None = None,
+        review_doubtful: bool | None = None,
         timeout_s: float | None = None,
     ) -> Bank:
         """Changes what is given of a bank's policy; see `create_bank`.
@@ -77,7 +93,15 @@ class BankMethods:
             BankNotFound: no bank has the name.
             InvalidRequest: nothing is given, or it is out of bounds.
         """
-        call = calls.update_bank(name, action, radius, surfaces, enabled=enabled)
+        call = calls.update_bank(
+            name,
+            action=action,
+            radius_bits=radius,
+            surfaces=surfaces,
+            enabled=enabled,
+            coverage_min=coverage_min,
+            review_doubtful=review_doubtful,
+        )
         return self._transport.send(call, timeout_s)
 
     def add_entries(
@@ -86,11 +110,12 @@ class BankMethods:
         *,
         images: Sequence[bytes] | None = None,
         hashes: Sequence[HashLike] | None = None,
+        fingerprints: Sequence[bytes] | None = None,
         references: Sequence[str] = (),
         request_id: str | None = None,
         timeout_s: float | None = None,
     ) -> AddAnswer:
-        """Banks 1..1,024 images or hashes; each refused one is a value in the answer.
+        """Banks 1..1,024 images, hashes or fingerprints; each refused one is a value in the answer.
 
         Retries repeat the request id, so nothing is banked twice. To be as safe
         when calling again after an error, pass the same id and contents again.
@@ -98,19 +123,20 @@ class BankMethods:
         Args:
             bank: the bank's name.
             images: pictures, 32,000,000 bytes in all; hashed there and not kept.
-            hashes: instead of images.
+            hashes: instead of images; parts of these pictures will not be found.
+            fingerprints: instead of images, as `get_fingerprint` returns them.
             references: the caller's own number for each, 0..128 characters, not a
                 person's name; empty for none.
             request_id: 1..64 characters; None for a new one.
             timeout_s: seconds for this call; None for the client's own.
 
         Raises:
-            TypeError: not exactly one of images and hashes is given.
+            TypeError: not exactly one of images, hashes and fingerprints is given.
             BankNotFound: no bank has the name.
             InvalidBatch: the batch is out of bounds.
             RequestIdReused: the id was used before with other contents.
         """
-        call = calls.add_entries(bank, images, hashes, references, request_id)
+        call = calls.add_entries(bank, images, hashes, fingerprints, references, request_id)
         return self._transport.send(call, timeout_s)
 
     def withdraw_entries(
@@ -140,6 +166,16 @@ class BankMethods:
             EntryNotFound: no entry has the id.
         """
         return self._transport.send(calls.get_entry(entry_id), timeout_s)
+
+    def get_fingerprint(self, entry_id: str, *, timeout_s: float | None = None) -> bytes:
+        """Returns all hashes of one entry, 35..3,600 bytes; personal data, for reviewers.
+
+        Another server banks the entry from them as from the picture.
+
+        Raises:
+            EntryNotFound: no entry has the id.
+        """
+        return self._transport.send(calls.get_fingerprint(entry_id), timeout_s)
 
     def list_entries(
         self,
@@ -174,7 +210,7 @@ class BankMethods:
         """Shows a reviewer which entries are near, and how near; asks disabled banks too.
 
         Args:
-            image: a picture, asked in all 8 orientations.
+            image: a picture; every pass is run within the timeout.
             hash: instead of an image; asked exactly as it is given.
             banks: names of the banks to ask, at most 64; empty for all.
             radius: largest distance shown, in bits, 0..63; None for each bank's own.

@@ -15,9 +15,11 @@ from imageward_client._health import STATUS_BY_NUMBER
 from imageward_client._rebuild import from_refusal
 from imageward_client._types import (
     Action,
+    Completeness,
     EntrySource,
     EntryState,
     HashLike,
+    Method,
     Orientation,
     PdqHash,
     Scope,
@@ -42,6 +44,8 @@ _PREFIXES: dict[type[StrEnum], str] = {
     EntryState: "ENTRY_STATE_",
     EntrySource: "ENTRY_SOURCE_",
     Orientation: "ORIENTATION_",
+    Method: "METHOD_",
+    Completeness: "COMPLETENESS_",
 }
 _WORDS: dict[tuple[type[StrEnum], int], StrEnum] = {
     (kind, value.number): kind[value.name.removeprefix(_PREFIXES[kind])]
@@ -51,6 +55,8 @@ _WORDS: dict[tuple[type[StrEnum], int], StrEnum] = {
         (EntryState, bank_pb2.EntryState),
         (EntrySource, bank_pb2.EntrySource),
         (Orientation, bank_pb2.Orientation),
+        (Method, bank_pb2.Method),
+        (Completeness, match_pb2.Completeness),
     )
     for value in wrapper.DESCRIPTOR.values
     if value.number
@@ -112,6 +118,7 @@ def check_result(message: match_pb2.CheckResult) -> answers.CheckResult:
         logged_entry_ids=tuple(message.logged_entry_ids),
         quality=message.quality if message.HasField("quality") else None,
         low_quality=message.low_quality,
+        completeness=_word(Completeness, message.completeness),
     )
 
 
@@ -124,6 +131,7 @@ def check_answer(message: match_pb2.CheckImageResponse) -> answers.CheckAnswer:
         logged_entry_ids=result.logged_entry_ids,
         quality=result.quality,
         low_quality=result.low_quality,
+        completeness=result.completeness,
         revision=message.revision,
     )
 
@@ -147,6 +155,8 @@ def bank(message: bank_pb2.Bank) -> answers.Bank:
         radius_bits=message.policy.radius_bits,
         surfaces=tuple(message.policy.surfaces),
         enabled=message.policy.enabled,
+        coverage_min=message.policy.coverage_min,
+        review_doubtful=message.policy.review_doubtful,
         create_time=_time(message.create_time),
         update_time=_time(message.update_time),
         revision=message.revision,
@@ -161,6 +171,7 @@ def entry(message: bank_pb2.Entry) -> answers.Entry:
         state=_word(EntryState, message.state),
         source=_word(EntrySource, message.source),
         hash=_hash(message.hash),
+        regional_code_count=message.regional_code_count,
         reference=message.reference,
         create_time=_time(message.create_time),
         update_time=_time(message.update_time),
@@ -185,8 +196,14 @@ def match(message: bank_pb2.Match) -> answers.Match:
     return answers.Match(
         entry_id=message.entry_id,
         bank=message.bank,
-        distance_bits=message.distance_bits,
-        orientation=_word(Orientation, message.orientation),
+        method=_word(Method, message.method),
+        certain=message.certain,
+        distance_bits=message.distance_bits if message.HasField("distance_bits") else None,
+        orientation=_word(Orientation, message.orientation) if message.orientation else None,
+        coverage=message.coverage if message.HasField("coverage") else None,
+        inliers=message.inliers,
+        corners_in_query=_points(message.corners_in_query),
+        corners_in_entry=_points(message.corners_in_entry),
     )
 
 
@@ -196,6 +213,7 @@ def find_answer(message: bank_pb2.FindMatchesResponse) -> answers.FindAnswer:
         matches=tuple(map(match, message.matches)),
         revision=message.revision,
         quality=message.quality if message.HasField("quality") else None,
+        completeness=_word(Completeness, message.completeness),
     )
 
 
@@ -205,6 +223,7 @@ def stats(message: bank_pb2.GetStatsResponse) -> answers.Stats:
         revision=message.revision,
         store_revision=message.store_revision,
         index_size=message.index_size,
+        regional_code_count=message.regional_code_count,
         banks=tuple(
             answers.BankStats(counts.bank, counts.active_count, counts.withdrawn_count)
             for counts in message.banks
@@ -223,6 +242,10 @@ def serving_status(status_number: int) -> ServingStatus:
 
 def _hash(message: hash_pb2.PdqHash) -> PdqHash:
     return PdqHash(message.pdq, message.quality if message.HasField("quality") else None)
+
+
+def _points(messages: Iterable[bank_pb2.Point]) -> tuple[answers.Point, ...]:
+    return tuple(answers.Point(message.x, message.y) for message in messages)
 
 
 def _time(message: Timestamp) -> datetime:

@@ -42,6 +42,8 @@ BY_REASON: dict[str, tuple[StatusCode, type[errors.ImagewardClientError]]] = {
     "BANK_EXISTS": (StatusCode.ALREADY_EXISTS, errors.BankExists),
     "REQUEST_ID_REUSED": (StatusCode.ALREADY_EXISTS, errors.RequestIdReused),
     "TOO_MANY_BANKS": (StatusCode.RESOURCE_EXHAUSTED, errors.TooManyBanks),
+    "OVERLOADED": (StatusCode.RESOURCE_EXHAUSTED, errors.Overloaded),
+    "RATE_LIMITED": (StatusCode.RESOURCE_EXHAUSTED, errors.RateLimited),
     "TOO_MANY_STREAMS": (StatusCode.RESOURCE_EXHAUSTED, errors.TooManyStreams),
     "LOADING": (StatusCode.UNAVAILABLE, errors.Loading),
     "DRAINING": (StatusCode.UNAVAILABLE, errors.Draining),
@@ -51,6 +53,8 @@ BY_REASON: dict[str, tuple[StatusCode, type[errors.ImagewardClientError]]] = {
     "DATA_CORRUPT": (StatusCode.DATA_LOSS, errors.DataCorrupt),
     "UNKNOWN_METHOD": (StatusCode.UNIMPLEMENTED, errors.UnknownMethod),
     "DEADLINE_EXCEEDED": (StatusCode.DEADLINE_EXCEEDED, errors.DeadlineExceeded),
+    "IMAGE_TOO_COSTLY": (StatusCode.INVALID_ARGUMENT, errors.ImageTooCostly),
+    "TOO_MANY_COSTLY_IMAGES": (StatusCode.RESOURCE_EXHAUSTED, errors.TooManyCostlyImages),
     "INTERNAL": (StatusCode.INTERNAL, errors.InternalError),
 }
 

@@ -25,6 +25,14 @@ class Verdict(StrEnum):
     INCONCLUSIVE = "INCONCLUSIVE"
 
 
+class Completeness(StrEnum):
+    """How much of what could find a match has looked; see the contract's words."""
+
+    COMPLETE = "COMPLETE"
+    CUT_SHORT = "CUT_SHORT"
+    HASH_ONLY = "HASH_ONLY"
+
+
 class Action(StrEnum):
     """What a bank wants done with an upload that matches it."""
 
@@ -58,6 +66,15 @@ class Orientation(StrEnum):
     FLIP_HORIZONTAL = "FLIP_HORIZONTAL"
     TRANSPOSE = "TRANSPOSE"
     TRANSVERSE = "TRANSVERSE"
+
+
+class Method(StrEnum):
+    """How a picture was found."""
+
+    WHOLE = "WHOLE"
+    TRIMMED = "TRIMMED"
+    PARTS = "PARTS"
+    PARTS_MIRRORED = "PARTS_MIRRORED"
 
 
 class ServingStatus(StrEnum):

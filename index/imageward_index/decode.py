@@ -29,6 +29,7 @@ __all__ = [
     "JPEG_SCANS_MAX",
     "cv2",
     "decode_grey",
+    "decode_reduced",
 ]
 
 IMAGE_BYTES_MAX: Final = 20_000_000
@@ -53,6 +54,12 @@ Pixels: TypeAlias = NDArray[np.integer | np.floating]
 _BYTE_PER_WORD: Final = 1 / 257
 # What OpenCV's refusals by a limit have in common.
 _LIMIT_NAME: Final = "CV_IO_MAX_IMAGE_"
+# What libjpeg can leave out while it decodes, the most first.
+_REDUCTIONS: Final = (
+    (8, cv2.IMREAD_REDUCED_GRAYSCALE_8),
+    (4, cv2.IMREAD_REDUCED_GRAYSCALE_4),
+    (2, cv2.IMREAD_REDUCED_GRAYSCALE_2),
+)
 
 
 def decode_grey(data: bytes) -> Grey:
@@ -77,6 +84,24 @@ def decode_grey(data: bytes) -> Grey:
             16 bits.
         UndecodableImage: torn, forged or over a bound of structure.
     """
+    return decode_reduced(data)
+
+
+def decode_reduced(data: bytes, longer_side_min: int = IMAGE_SIDE_MAX) -> Grey:
+    """Decode as `decode_grey` does, but a large JPEG at 1/2, 1/4 or 1/8 of its sides.
+
+    libjpeg then leaves out the high frequencies, which costs less and moves a PDQ hash by
+    a few bits. Other formats are decoded in full.
+
+    Args:
+        data: the file, 1..20,000,000 bytes.
+        longer_side_min: pixels that the longer side keeps; the shorter keeps half of them.
+
+    Raises:
+        ImageTooLarge: as `decode_grey`.
+        UnsupportedFormat: likewise.
+        UndecodableImage: likewise.
+    """
     if len(data) > IMAGE_BYTES_MAX:
         raise ImageTooLarge(
             f"the image has {len(data)} bytes, the most is {IMAGE_BYTES_MAX}; send a smaller copy",
@@ -84,17 +109,18 @@ def decode_grey(data: bytes) -> Grey:
             bytes_max=IMAGE_BYTES_MAX,
         )
     try:
-        return np.ascontiguousarray(_decode(read_header(data)))
+        return np.ascontiguousarray(_decode(read_header(data), longer_side_min))
     except cv2.error as error:
         raise _refusal(error) from error
     except MemoryError as error:
         raise _memory_refusal() from error
 
 
-def _decode(header: Header) -> Grey:
+def _decode(header: Header, longer_side_min: int) -> Grey:
     encoded = np.frombuffer(header.payload, np.uint8)
     if not header.has_alpha:
-        return _in_bytes(_decoded(cv2.imdecode(encoded, cv2.IMREAD_GRAYSCALE)))
+        how = _reduction(header.jpeg_sides, longer_side_min)
+        return _in_bytes(_decoded(cv2.imdecode(encoded, how)))
     # The flag that keeps alpha is also the one that ignores EXIF.
     picture, kinds, blocks = cv2.imdecodeWithMetadata(encoded, cv2.IMREAD_UNCHANGED)
     pixels = _decoded(picture)
@@ -103,6 +129,16 @@ def _decode(header: Header) -> Grey:
         return _turned(grey, header.turn)
     exif = dict(zip(kinds, blocks, strict=True)).get(cv2.IMAGE_METADATA_EXIF)
     return grey if exif is None else _turned(grey, read_exif_turn(np.asarray(exif).tobytes()))
+
+
+def _reduction(sides: tuple[int, int] | None, longer_side_min: int) -> int:
+    """How OpenCV is to decode a picture that says it has these sides."""
+    if sides is None:
+        return cv2.IMREAD_GRAYSCALE
+    for factor, how in _REDUCTIONS:
+        if max(sides) >= factor * longer_side_min and 2 * min(sides) >= factor * longer_side_min:
+            return how
+    return cv2.IMREAD_GRAYSCALE
 
 
 def _decoded(pixels: Pixels | None) -> Pixels:

@@ -38,6 +38,9 @@ from imageward_index.pdq import QUALITY_MAX, PdqHash
 from imageward_index.regions import BANK_CODES_MAX, Regions
 
 VERSION: Final = 1
+REGIONS_VERSION: Final = f"regions-{VERSION}"
+"""Names the hasher of regional codes; codes of two do not compare."""
+
 FINGERPRINT_BYTES_MAX: Final = 624 + 12 * BANK_CODES_MAX
 
 _HEAD: Final = struct.Struct("<BB32sB")
@@ -82,6 +85,11 @@ class Fingerprint:
 
     whole: PdqHash
     regional: RegionalPart | None = None
+
+    @property
+    def codes(self) -> NDArray[np.uint64]:
+        """Its regional codes, (n,), 0..248 of them."""
+        return np.empty(0, np.uint64) if self.regional is None else self.regional.regions.codes
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Fingerprint) and self.to_bytes() == other.to_bytes()

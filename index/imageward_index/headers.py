@@ -50,6 +50,7 @@ class Header(NamedTuple):
         premultiplied: 8-bit colours come out of the decoder weighted by their alpha.
         turn: what the file says outside of EXIF; None if EXIF is to be asked.
         clear_level: the one stored grey that stands for full transparency.
+        jpeg_sides: rows and columns that a JPEG says it has; None of other formats.
     """
 
     payload: bytes
@@ -57,6 +58,7 @@ class Header(NamedTuple):
     premultiplied: bool = False
     turn: Turn | None = None
     clear_level: int | None = None
+    jpeg_sides: tuple[int, int] | None = None
 
 
 UPRIGHT: Final = Turn(0, mirrored=False)
@@ -114,12 +116,17 @@ _JPEG_MARKER: Final = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")
 _JPEG_WITHOUT_BODY: Final = (0x01, 0xD8)
 _JPEG_SCAN: Final = 0xDA
 _JPEG_END: Final = 0xD9
+# SOF0..SOF15 but for DHT, JPG and DAC, which lie among them.
+_JPEG_FRAMES: Final = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 
 
 def _read_jpeg(data: bytes) -> Header:
-    scans = 0
-    for segments, marker in enumerate(_jpeg_markers(data), start=1):
+    scans, sides = 0, None
+    for segments, (marker, body) in enumerate(_jpeg_markers(data), start=1):
         scans += marker == _JPEG_SCAN
+        if marker in _JPEG_FRAMES:
+            rows, columns = data[body + 3 : body + 5], data[body + 5 : body + 7]
+            sides = int.from_bytes(rows, "big"), int.from_bytes(columns, "big")
         if scans > JPEG_SCANS_MAX or segments > JPEG_SEGMENTS_MAX:
             raise UndecodableImage(
                 f"the JPEG has more than {JPEG_SCANS_MAX} scans or {JPEG_SEGMENTS_MAX} segments; "
@@ -129,18 +136,21 @@ def _read_jpeg(data: bytes) -> Header:
             )
     # A browser shows what there is of a torn JPEG, so that much must be matched;
     # OpenCV gives up on one unless it ends as a whole one does.
-    return Header(data + bytes([0xFF, _JPEG_END]), has_alpha=False)
+    return Header(data + bytes([0xFF, _JPEG_END]), has_alpha=False, jpeg_sides=sides)
 
 
-def _jpeg_markers(data: bytes) -> Iterator[int]:
-    """Yield the second byte of each marker up to the end of the image, as libjpeg walks."""
+def _jpeg_markers(data: bytes) -> Iterator[tuple[int, int]]:
+    """Yield the second byte of each marker up to the end of the image, as libjpeg walks.
+
+    With it comes where its body begins, by the two bytes of its length.
+    """
     position = 2
     while found := _JPEG_MARKER.search(data, position):
         position = found.end()
         marker = data[position - 1]
         if marker == _JPEG_END:
             return
-        yield marker
+        yield marker, position
         if marker not in _JPEG_WITHOUT_BODY:
             position += int.from_bytes(data[position : position + 2], "big")
 

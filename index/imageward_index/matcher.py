@@ -1,43 +1,45 @@
-"""One image or a batch of hashes against the banks: matches, and the verdict they mean.
+"""One image or a batch of hashes against the banks: findings, and the verdict they mean.
 
-1. search the index within the widest radius of the banks that are asked
-2. keep what is within the radius of its own bank
-3. of one image's orientations, keep each entry's nearest
-4. the strongest action among the matches is the verdict
+1. An image goes through the cascade until a finding allows no stronger verdict; a hash is
+   searched as it is given.
+2. Each finding means what the policy of its bank says.
+3. The strongest of these is the verdict.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import enum
+import math
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from imageward_index.cascade import Finding, Pass, look_up
 from imageward_index.entry_id import bank_number_of
+from imageward_index.fingerprint import Fingerprint
 from imageward_index.index import Index
-from imageward_index.pdq import QUALITY_MIN, Orientation, OrientedHashes
-from imageward_index.policy import Action, Selection, Verdict
+from imageward_index.pdq import QUALITY_MIN, Orientation
+from imageward_index.picture import Parts
+from imageward_index.policy import Action, Policy, Selection, Verdict
+from imageward_index.searchable import MATCHES_MAX, IndexedBanks
 
-MATCHES_MAX = 100
 # Each block of a batch is reduced to at most MATCHES_MAX ids a query before the next
 # is searched, so that a bank of near-equal hashes cannot fill the memory.
 QUERIES_PER_BLOCK = 64
 
 
-@dataclass(frozen=True, slots=True)
-class Match:
-    """An entry near an image, and how it was found.
+class Completeness(enum.Enum):
+    """How much of what could find a match has looked."""
 
-    Attributes:
-        entry_id: the entry, 63 bits.
-        distance_bits: Hamming distance, 0..63.
-        orientation: how the image was turned or mirrored to be that near.
-    """
-
-    entry_id: int
-    distance_bits: int
-    orientation: Orientation
+    # Every pass, or as many as it took to be sure of the verdict.
+    COMPLETE = "COMPLETE"
+    # The time ended before the passes did.
+    CUT_SHORT = "CUT_SHORT"
+    # A hash was sent, by which no part of a picture can be found.
+    HASH_ONLY = "HASH_ONLY"
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,33 +47,60 @@ class Decision:
     """The answer to one check.
 
     Attributes:
-        verdict: the strongest of all matches.
+        verdict: the strongest of all findings.
+        completeness: how much has looked for them.
         entry_ids: the entries behind a BLOCK or REVIEW, nearest first, at most 100.
-        logged_entry_ids: matches in banks that only log, nearest first, at most 100.
+        logged_entry_ids: found in banks that only log, nearest first, at most 100.
         quality: of the image or hash, 0..100, where it is known.
     """
 
     verdict: Verdict
+    completeness: Completeness
     entry_ids: tuple[int, ...] = ()
     logged_entry_ids: tuple[int, ...] = ()
     quality: int | None = None
 
     @property
     def low_quality(self) -> bool:
-        """Whether the quality is known and too low to rely on."""
-        return self.quality is not None and self.quality < QUALITY_MIN
+        """Whether the quality is known and too low for the hash to be relied on."""
+        return _is_low(self.quality)
+
+
+class _Meaning(NamedTuple):
+    """What a finding means: its bank's action, and whether it is sure enough to block."""
+
+    entry_id: int
+    action: Action
+    sure: bool
 
 
 class Matcher:
-    """Answers checks from an index. Holds no state of its own; safe under concurrent use."""
+    """Answers checks from two indexes. Holds no state of its own; safe under concurrent use.
 
-    def __init__(self, index: Index) -> None:
-        self._index = index
+    Args:
+        hashes: whole-image hashes, 256 bits.
+        codes: regional codes, 64 bits, with each entry's fingerprint attached.
+    """
 
-    def check_image(self, hashes: OrientedHashes, selection: Selection) -> Decision:
-        """Decide about one image, in all 8 orientations."""
-        _, ids, _ = self._find_nearest(hashes, selection)
-        return _decide(ids.tolist(), selection, hashes.quality)
+    def __init__(self, hashes: Index, codes: Index) -> None:
+        self._hashes = hashes
+        self._codes = codes
+
+    def check_image(
+        self, picture: Parts, selection: Selection, budget_s: float = math.inf
+    ) -> Decision:
+        """Decide about one image, within so many seconds."""
+        strongest = selection.strongest_action
+
+        def suffices(finding: Finding) -> bool:
+            policy = selection.policy_of[bank_number_of(finding.entry_id)]
+            return policy.action is strongest and _is_sure(finding, policy)
+
+        banks = self._banks(selection)
+        answer = look_up(picture, banks, budget_s=budget_s, suffices=suffices)
+        completeness = Completeness.COMPLETE if answer.complete else Completeness.CUT_SHORT
+        meanings = _meanings(answer.findings, selection)
+        return _decide(meanings, picture.whole.quality, completeness)
 
     def check_hashes(
         self, codes: NDArray[np.uint8], qualities: Sequence[int | None], selection: Selection
@@ -83,87 +112,103 @@ class Matcher:
             qualities: of each hash, 0..100, or None where it is not known.
             selection: the banks to ask.
         """
-        decisions = [_decide((), selection, quality) for quality in qualities]
+        banks = self._banks(selection)
+        decisions = [_decide((), quality, Completeness.HASH_ONLY) for quality in qualities]
         for start in range(0, len(codes), QUERIES_PER_BLOCK):
-            rows, ids, _ = self._search(codes[start : start + QUERIES_PER_BLOCK], selection)
-            for row, matching in _group(rows, ids):
-                at = start + row
-                decisions[at] = _decide(matching, selection, qualities[at])
+            rows, ids, _ = banks.find_hashes(codes[start : start + QUERIES_PER_BLOCK])
+            for row, near in _group(rows, ids):
+                quality = qualities[start + row]
+                meanings = _whole_meanings(near, selection, sure=not _is_low(quality))
+                decisions[start + row] = _decide(meanings, quality, Completeness.HASH_ONLY)
         return decisions
 
-    def find_image(self, hashes: OrientedHashes, selection: Selection) -> list[Match]:
-        """List the entries near an image in any orientation, nearest first, at most 100."""
-        orientations, ids, distances = self._find_nearest(hashes, selection)
-        return _as_matches(orientations, ids, distances)
+    def find_image(
+        self, picture: Parts, selection: Selection, budget_s: float = math.inf
+    ) -> tuple[list[Finding], Completeness]:
+        """List what every pass finds in an image, the surest first, at most 100."""
+        answer = look_up(
+            picture, self._banks(selection), budget_s=budget_s, suffices=lambda _: False
+        )
+        completeness = Completeness.COMPLETE if answer.complete else Completeness.CUT_SHORT
+        return list(answer.findings[:MATCHES_MAX]), completeness
 
-    def find_hash(self, code: NDArray[np.uint8], selection: Selection) -> list[Match]:
+    def find_hash(
+        self, code: NDArray[np.uint8], quality: int | None, selection: Selection
+    ) -> list[Finding]:
         """List the entries near one hash, uint8 of shape (32,), nearest first, at most 100."""
-        rows, ids, distances = self._search(code[np.newaxis], selection)
-        return _as_matches(rows, ids, distances)
+        _, ids, distances = self._banks(selection).find_hashes(code[np.newaxis])
+        near = zip(ids[:MATCHES_MAX].tolist(), distances[:MATCHES_MAX].tolist(), strict=True)
+        return [
+            Finding(
+                entry_id,
+                Pass.WHOLE,
+                certain=not _is_low(quality),
+                distance_bits=distance,
+                orientation=Orientation.IDENTITY,
+            )
+            for entry_id, distance in near
+        ]
 
-    def _find_nearest(
-        self, hashes: OrientedHashes, selection: Selection
-    ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-        """Find each entry once, in the orientation that brings it nearest, nearest first."""
-        rows, ids, distances = self._search(hashes.codes, selection)
-        by_nearness = np.lexsort((rows, ids, distances))
-        _, first = np.unique(ids[by_nearness], return_index=True)
-        nearest = by_nearness[np.sort(first)]
-        return rows[nearest], ids[nearest], distances[nearest]
+    def _banks(self, selection: Selection) -> IndexedBanks:
+        return IndexedBanks(self._hashes, self._codes, self._fingerprint, selection)
 
-    def _search(
-        self, codes: NDArray[np.uint8], selection: Selection
-    ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-        if selection.radius_bits_max < 0:
-            empty = np.empty(0, dtype=np.int64)
-            return empty, empty, empty
-        found = self._index.search(codes, selection.radius_bits_max)
-        keep = found.distances <= selection.radius_of[bank_number_of(found.ids)]
-        return found.queries[keep], found.ids[keep], found.distances[keep]
+    def _fingerprint(self, entry_id: int) -> Fingerprint | None:
+        attached = self._codes.attachment(entry_id)
+        return None if attached is None else Fingerprint.from_bytes(attached)
 
 
 def _group(rows: NDArray[np.int64], ids: NDArray[np.int64]) -> Iterator[tuple[int, list[int]]]:
-    """Split matches, which are sorted by row, into each row's ids."""
+    """Split hits, which are sorted by row, into each row's ids."""
     if len(rows):
         asked, first = np.unique(rows, return_index=True)
-        for row, matching in zip(asked.tolist(), np.split(ids, first[1:]), strict=True):
-            yield row, matching.tolist()
+        for row, near in zip(asked.tolist(), np.split(ids, first[1:]), strict=True):
+            yield row, near.tolist()
 
 
-def _decide(ids: Sequence[int], selection: Selection, quality: int | None) -> Decision:
-    """Weigh the entries that match, nearest first."""
-    low_quality = quality is not None and quality < QUALITY_MIN
-    if not ids:
-        verdict = Verdict.INCONCLUSIVE if low_quality else Verdict.ALLOW
-        return Decision(verdict, quality=quality)
-    by_action: dict[Action, list[int]] = {action: [] for action in Action}
-    for entry_id in ids:
-        by_action[selection.action_of[bank_number_of(entry_id)]].append(entry_id)
-    blocking, reviewing = by_action[Action.BLOCK], by_action[Action.REVIEW]
-    verdict = _weigh(blocking=bool(blocking), reviewing=bool(reviewing), low_quality=low_quality)
-    behind = blocking if verdict is Verdict.BLOCK else [*blocking, *reviewing]
+def _is_low(quality: int | None) -> bool:
+    return quality is not None and quality < QUALITY_MIN
+
+
+def _is_sure(finding: Finding, policy: Policy) -> bool:
+    """Say whether a finding is enough for its bank to block."""
+    covered = finding.coverage is None or finding.coverage >= policy.coverage_min
+    return finding.certain and covered
+
+
+def _meanings(findings: Iterable[Finding], selection: Selection) -> list[_Meaning]:
+    """Weigh what was found in an image; what is neither sure nor wanted means nothing."""
+    meanings = []
+    for finding in findings:
+        policy = selection.policy_of[bank_number_of(finding.entry_id)]
+        sure = _is_sure(finding, policy)
+        # A whole hash without detail is near many others: a person must look before
+        # anybody's upload is stopped for it, whatever the bank wants of parts.
+        if sure or finding.coverage is None or policy.review_doubtful:
+            meanings.append(_Meaning(finding.entry_id, policy.action, sure))
+    return meanings
+
+
+def _whole_meanings(ids: Iterable[int], selection: Selection, *, sure: bool) -> list[_Meaning]:
+    policy_of = selection.policy_of
+    return [_Meaning(one, policy_of[bank_number_of(one)].action, sure) for one in ids]
+
+
+def _decide(
+    meanings: Sequence[_Meaning], quality: int | None, completeness: Completeness
+) -> Decision:
+    """Give the strongest of all meanings, and the entries behind it, nearest first."""
+    if not meanings:
+        verdict = Verdict.INCONCLUSIVE if _is_low(quality) else Verdict.ALLOW
+        return Decision(verdict, completeness, quality=quality)
+    sure = [one.entry_id for one in meanings if one.action is Action.BLOCK and one.sure]
+    unsure = [one.entry_id for one in meanings if one.action is Action.BLOCK and not one.sure]
+    reviewing = [one.entry_id for one in meanings if one.action is Action.REVIEW]
+    logged = [one.entry_id for one in meanings if one.action is Action.LOG]
+    behind = sure or [*unsure, *reviewing]
+    if behind:
+        verdict = Verdict.BLOCK if sure else Verdict.REVIEW
+    else:
+        verdict = Verdict.INCONCLUSIVE if _is_low(quality) else Verdict.ALLOW
     return Decision(
-        verdict=verdict,
-        entry_ids=tuple(behind[:MATCHES_MAX]),
-        logged_entry_ids=tuple(by_action[Action.LOG][:MATCHES_MAX]),
-        quality=quality,
+        verdict, completeness, tuple(behind[:MATCHES_MAX]), tuple(logged[:MATCHES_MAX]), quality
     )
-
-
-def _weigh(*, blocking: bool, reviewing: bool, low_quality: bool) -> Verdict:
-    # A hash of a picture without detail is near many others: a person must look
-    # before anybody's upload is stopped for it.
-    if blocking and not low_quality:
-        return Verdict.BLOCK
-    if blocking or reviewing:
-        return Verdict.REVIEW
-    return Verdict.INCONCLUSIVE if low_quality else Verdict.ALLOW
-
-
-def _as_matches(
-    rows: NDArray[np.int64], ids: NDArray[np.int64], distances: NDArray[np.int64]
-) -> list[Match]:
-    """Rows of the query are orientations; a lone hash is row 0, IDENTITY."""
-    first = slice(MATCHES_MAX)
-    found = zip(rows[first].tolist(), ids[first].tolist(), distances[first].tolist(), strict=True)
-    return [Match(entry_id, distance, Orientation(row)) for row, entry_id, distance in found]

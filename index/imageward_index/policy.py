@@ -23,7 +23,7 @@ _NOT_ASKED = -1
 
 
 class Action(enum.Enum):
-    """What a bank wants done with an upload that matches it."""
+    """What a bank wants done with an upload that matches it, the strongest first."""
 
     BLOCK = "BLOCK"
     REVIEW = "REVIEW"
@@ -49,6 +49,10 @@ class Policy:
         radius_bits: largest Hamming distance that is a match, inclusive, 0..63.
         surfaces: where the bank applies; empty: everywhere.
         enabled: whether checks ask the bank.
+        coverage_min: least coverage, 0..1, of a match that was found by parts. What `geometry`
+            itself asks for holds beside it, so 0 is that alone.
+        review_doubtful: whether a person should look where parts are found but not enough
+            to be certain.
 
     Raises:
         InvalidRadius: the radius is outside 0..63.
@@ -58,6 +62,8 @@ class Policy:
     radius_bits: int = RADIUS_BITS_DEFAULT
     surfaces: frozenset[str] = field(default_factory=frozenset)
     enabled: bool = True
+    coverage_min: float = 0.0
+    review_doubtful: bool = False
 
     def __post_init__(self) -> None:
         _check_radius(self.radius_bits)
@@ -83,12 +89,23 @@ class Selection:
     Attributes:
         radius_bits_max: the widest radius among them; -1 when none is asked.
         radius_of: int8, by bank number, the radius in bits or -1 where not asked.
-        action_of: the action by bank number.
+        policy_of: the policy by bank number.
     """
 
     radius_bits_max: int
     radius_of: NDArray[np.int8]
-    action_of: dict[int, Action]
+    policy_of: dict[int, Policy]
+
+    @property
+    def asks_any(self) -> bool:
+        """Whether there is a bank to ask."""
+        return bool(self.policy_of)
+
+    @property
+    def strongest_action(self) -> Action:
+        """The strongest action that a match can mean here; LOG where no bank is asked."""
+        wanted = {policy.action for policy in self.policy_of.values()}
+        return next((action for action in Action if action in wanted), Action.LOG)
 
     @classmethod
     def of(cls, banks: Iterable[Bank], radius_bits: int | None = None) -> Selection:
@@ -100,11 +117,11 @@ class Selection:
         if radius_bits is not None:
             _check_radius(radius_bits)
         radius_of = np.full(BANK_NUMBER_MAX + 1, _NOT_ASKED, dtype=np.int8)
-        action_of = {}
+        policy_of = {}
         for bank in banks:
             radius_of[bank.number] = bank.policy.radius_bits if radius_bits is None else radius_bits
-            action_of[bank.number] = bank.policy.action
-        return cls(int(radius_of.max()), radius_of, action_of)
+            policy_of[bank.number] = bank.policy
+        return cls(int(radius_of.max()), radius_of, policy_of)
 
 
 class BankSet:

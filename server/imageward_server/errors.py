@@ -4,11 +4,16 @@ ImagewardError (imageward_index.errors)
 ├── InvalidRequest          a field is missing, malformed or out of range
 │   ├── UnknownSurface
 │   └── InvalidPageToken
+├── InvalidImage            (imageward_index.errors)
+│   └── ImageTooCostly      takes longer to decode than an image may
 ├── EntryNotFound
 ├── BankExists
 ├── RequestIdReused         with other contents than the first time
 ├── TooManyBanks
-├── TooManyStreams
+├── Overloaded              refused unseen; the same call may succeed a little later
+│   ├── RateLimited         the caller makes too many calls
+│   ├── TooManyStreams
+│   └── TooManyCostlyImages this image takes long to decode, and so do others
 ├── UnknownMethod
 ├── DeadlineExceeded        nobody waits for the answer any more
 ├── Unavailable             the same call may succeed later
@@ -22,7 +27,7 @@ ImagewardError (imageward_index.errors)
 
 from __future__ import annotations
 
-from imageward_index.errors import ImagewardError, InvalidInput
+from imageward_index.errors import ImagewardError, InvalidImage, InvalidInput
 
 
 class InvalidRequest(InvalidInput):
@@ -35,6 +40,10 @@ class UnknownSurface(InvalidRequest):
 
 class InvalidPageToken(InvalidRequest):
     """The page token is not one of this listing."""
+
+
+class ImageTooCostly(InvalidImage):
+    """The image takes longer to decode than an image may."""
 
 
 class EntryNotFound(ImagewardError):
@@ -53,8 +62,28 @@ class TooManyBanks(ImagewardError):
     """There are as many banks as entry ids can tell apart."""
 
 
-class TooManyStreams(ImagewardError):
+class Overloaded(ImagewardError):
+    """The server, or the caller's share of it, has no room for the call.
+
+    Attributes:
+        retry_after_s: seconds that the caller is asked to wait.
+    """
+
+    def __init__(self, message: str, *, retry_after_s: float = 1.0, **metadata: object) -> None:
+        super().__init__(message, **metadata)
+        self.retry_after_s = retry_after_s
+
+
+class RateLimited(Overloaded):
+    """The caller makes more calls a second than it may."""
+
+
+class TooManyStreams(Overloaded):
     """As many streams are open as there are threads for."""
+
+
+class TooManyCostlyImages(Overloaded):
+    """The image takes long to decode, and so do as many others as may at once."""
 
 
 class UnknownMethod(ImagewardError):

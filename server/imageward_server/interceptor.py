@@ -3,11 +3,15 @@
 gRPC answers an unknown method, an undecodable message or an escaped exception by
 itself and without details. Here each of them becomes an exception of the domain
 first, and every exception a status from the one table in `status`.
+
+Every handler is given to gRPC as one that reads a stream of messages, also where the
+contract has a single one: gRPC then calls it when the headers are there, and it is
+admitted or refused before its message is received.
 """
 
 from __future__ import annotations
 
-import threading
+import time
 import uuid
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -19,99 +23,161 @@ import structlog
 from google.protobuf.message import DecodeError
 
 from imageward_index.errors import ImagewardError
-from imageward_server.errors import InvalidRequest, TooManyStreams, UnknownMethod
-from imageward_server.lifecycle import SERVICES, Lifecycle
+from imageward_server.admission import Admission, Call, House, Visit
+from imageward_server.caller import caller_of
+from imageward_server.errors import InvalidRequest, Overloaded, TooManyStreams, UnknownMethod
+from imageward_server.inline import InlineExecutor
+from imageward_server.kinds import Kind, kind_of
+from imageward_server.lifecycle import Lifecycle
 from imageward_server.status import Status, foreign_status, internal_status, status_of
 
 log = structlog.get_logger(__name__)
 
 Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
 Context: TypeAlias = grpc.ServicerContext
-# Threads beyond the streams that are served, to refuse the next ones.
-STREAM_THREADS_SPARE = 4
+Decode: TypeAlias = Callable[[bytes], Any]
+# More than any deadline: gRPC's way to say that a call has none.
+NO_DEADLINE_S = 1e9
+
+NO_THREAD = Overloaded(
+    "the server has as many calls as it has threads; "
+    "send this one again after the time that RetryInfo says, or to another server",
+    retry_after_s=0.5,
+)
+NO_STREAM = TooManyStreams(
+    "as many streams are open as this server serves; use single calls, or try again in a moment"
+)
 
 
 class CallInterceptor(grpc.ServerInterceptor):
     """Wraps every handler of the server.
 
-    A stream holds a thread for as long as it is open, so streams have threads of
-    their own, and a bound: they cannot take the threads of single calls.
+    A stream holds a thread for as long as it is open, so streams, and watches of health,
+    have threads of their own, and a bound: they cannot take the threads of single calls.
 
     Args:
         lifecycle: says whether calls are taken.
-        streams_max: streams open at once.
+        admission: says which.
+        deadline_s: what a call without a deadline gets, and each question of a stream.
     """
 
-    def __init__(self, lifecycle: Lifecycle, streams_max: int) -> None:
+    def __init__(self, lifecycle: Lifecycle, admission: Admission, deadline_s: float) -> None:
         self._lifecycle = lifecycle
-        self._streams_max = streams_max
-        self._stream_places = threading.BoundedSemaphore(streams_max)
-        self._stream_threads = ThreadPoolExecutor(
-            streams_max + STREAM_THREADS_SPARE, thread_name_prefix="stream"
+        self._admission = admission
+        self._deadline_s = deadline_s
+        self._stream_threads = _threads("stream", admission.streams)
+        self._watch_threads = _threads("watch", admission.watches)
+        inline = InlineExecutor()
+        self._no_thread = _refusing(NO_THREAD, inline)
+        self._no_stream = _refusing(NO_STREAM, inline)
+        self._unknown = _refusing(
+            UnknownMethod("no such service or method here; the reflection service lists them"),
+            inline,
         )
 
     def close(self) -> None:
-        """Let the streams' threads end."""
+        """Let the threads end."""
         self._stream_threads.shutdown(wait=False, cancel_futures=True)
+        self._watch_threads.shutdown(wait=False, cancel_futures=True)
+        self._admission.close()
 
     def intercept_service(
         self,
         continuation: Callable[[grpc.HandlerCallDetails], Handler | None],
         handler_call_details: grpc.HandlerCallDetails,
     ) -> Handler:
-        """Find the handler of a call, and wrap it."""
+        """Find the handler of a call, and wrap it if there is room for the call."""
         handler = continuation(handler_call_details)
+        method = handler_call_details.method
         if handler is None:
-            return grpc.stream_stream_rpc_method_handler(_refuse_unknown)
-        service = handler_call_details.method.rpartition("/")[0].lstrip("/")
-        admit = self._lifecycle.admit if service in SERVICES else _admit_always
+            return self._unknown
+        kind = kind_of(method)
         if handler.unary_unary is not None:
-            return self._wrap_unary(handler, admit)
-        if handler.stream_stream is not None:
-            return self._wrap_stream(handler, admit)
-        return handler
+            house, refusal, wrap = self._admission.calls, self._no_thread, self._wrap_unary
+        elif handler.unary_stream is not None:
+            house, refusal, wrap = self._admission.watches, self._no_stream, self._wrap_watch
+        else:
+            house, refusal, wrap = self._admission.streams, self._no_stream, self._wrap_stream
+        if not house.door.enter(kind.priority):
+            return refusal
+        return wrap(handler, method, kind)
 
-    def _wrap_unary(self, handler: Handler, admit: Callable[[], None]) -> Handler:
+    def _wrap_unary(self, handler: Handler, method: str, kind: Kind) -> Handler:
         behavior, decode = handler.unary_unary, handler.request_deserializer
         assert behavior is not None
+        assert decode is not None
 
-        def call(message: bytes, context: Context) -> Any:  # noqa: ANN401 - any message
-            with _answered(context):
-                admit()
-                response = behavior(_decode(decode, message), context)
+        def call(messages: Iterator[bytes], context: Context) -> Any:  # noqa: ANN401 - any message
+            visit = self._visit(self._admission.calls, method, kind, context)
+            with _answered(context), visit:
+                self._admit(visit, kind, rated=kind.is_ours)
+                request = _receive(messages, decode, visit)
+                if kind.refine is not None:
+                    visit.call.priority = kind.refine(request)
+                response = behavior(request, context)
                 _complete(context)
                 return response
 
-        return grpc.unary_unary_rpc_method_handler(
+        return grpc.stream_unary_rpc_method_handler(
             call, response_serializer=handler.response_serializer
         )
 
-    def _wrap_stream(self, handler: Handler, admit: Callable[[], None]) -> Handler:
-        behavior, decode = handler.stream_stream, handler.request_deserializer
+    def _wrap_watch(self, handler: Handler, method: str, kind: Kind) -> Handler:
+        behavior, decode = handler.unary_stream, handler.request_deserializer
         assert behavior is not None
+        assert decode is not None
 
         def call(messages: Iterator[bytes], context: Context) -> Iterator[Any]:
-            with _answered(context), self._one_stream():
-                admit()
-                yield from behavior((_decode(decode, message) for message in messages), context)
+            visit = self._visit(self._admission.watches, method, kind, context)
+            with _answered(context), visit:
+                self._admit(visit, kind, rated=kind.is_ours)
+                request = _receive(messages, decode, visit)
+                visit.stay()
+                yield from behavior(request, context)
 
-        call.experimental_thread_pool = self._stream_threads  # type: ignore[attr-defined]
+        return self._streaming(call, handler, self._watch_threads)
+
+    def _wrap_stream(self, handler: Handler, method: str, kind: Kind) -> Handler:
+        behavior, decode = handler.stream_stream, handler.request_deserializer
+        assert behavior is not None
+        assert decode is not None
+
+        def call(messages: Iterator[bytes], context: Context) -> Iterator[Any]:
+            visit = self._visit(self._admission.streams, method, kind, context)
+            with _answered(context), visit:
+                self._admit(visit, kind, rated=False)  # but each of its questions
+                yield from behavior(self._questions(messages, decode, visit), context)
+
+        return self._streaming(call, handler, self._stream_threads)
+
+    def _streaming(
+        self, call: Callable[..., Any], handler: Handler, threads: ThreadPoolExecutor
+    ) -> Handler:
+        call.experimental_thread_pool = threads  # type: ignore[attr-defined]
         return grpc.stream_stream_rpc_method_handler(
             call, response_serializer=handler.response_serializer
         )
 
-    @contextmanager
-    def _one_stream(self) -> Iterator[None]:
-        if not self._stream_places.acquire(blocking=False):
-            raise TooManyStreams(
-                f"{self._streams_max} streams are open, the most this server serves; "
-                "use single calls, or try again in a moment",
-                streams_max=self._streams_max,
-            )
-        try:
-            yield
-        finally:
-            self._stream_places.release()
+    def _visit(self, house: House, method: str, kind: Kind, context: Context) -> Visit:
+        left_s = context.time_remaining()
+        # Typed as if it could be None, for a call without a deadline.
+        assert left_s is not None
+        deadline = time.monotonic() + (left_s if left_s < NO_DEADLINE_S else self._deadline_s)
+        call = Call(method, caller_of(context), kind.priority, deadline)
+        visit = self._admission.visit(house, call, context.cancel)
+        if not context.add_callback(visit.end):
+            visit.end()
+        return visit
+
+    def _admit(self, visit: Visit, kind: Kind, *, rated: bool) -> None:
+        if kind.is_ours:
+            self._lifecycle.admit()
+        visit.admit(rated=rated, computes=kind.computes)
+
+    def _questions(self, messages: Iterator[bytes], decode: Decode, visit: Visit) -> Iterator[Any]:
+        for message in messages:
+            visit.asked(len(message), time.monotonic() + self._deadline_s)
+            yield _decode(decode, message)
 
 
 @contextmanager
@@ -121,6 +187,8 @@ def _answered(context: Context) -> Iterator[None]:
         yield
     except ImagewardError as error:
         _abort(context, status_of(error))
+    except grpc.RpcError:
+        raise  # gRPC's own way to end a call whose caller has gone
     except Exception:
         if context.code() is not None:  # type: ignore[attr-defined]
             raise  # gRPC's own way to end an aborted call
@@ -136,8 +204,21 @@ def _complete(context: Context) -> None:
         _abort(context, foreign_status(code, f"refused: {code.value[1]}"))
 
 
-def _decode(decode: Callable[[bytes], Any] | None, message: bytes) -> Any:  # noqa: ANN401 - any message
-    assert decode is not None
+def _receive(messages: Iterator[bytes], decode: Decode, visit: Visit) -> Any:  # noqa: ANN401 - any message
+    """Wait for the one message of a call.
+
+    Raises:
+        InvalidRequest: there is none, or it is of another type.
+        Overloaded: it is one too many to hold.
+    """
+    message = next(messages, None)
+    if message is None:
+        raise InvalidRequest("the call ended without its message; send one")
+    visit.received(len(message))
+    return _decode(decode, message)
+
+
+def _decode(decode: Decode, message: bytes) -> Any:  # noqa: ANN401 - any message
     try:
         return decode(message)
     except DecodeError as error:
@@ -148,15 +229,21 @@ def _decode(decode: Callable[[bytes], Any] | None, message: bytes) -> Any:  # no
         ) from error
 
 
-def _refuse_unknown(_messages: Iterator[bytes], context: Context) -> NoReturn:
-    error = UnknownMethod("no such service or method here; the reflection service lists them")
-    _abort(context, status_of(error))
+def _threads(name: str, house: House) -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(house.calls_max, thread_name_prefix=name)
+
+
+def _refusing(error: ImagewardError, inline: InlineExecutor) -> Handler:
+    """Make a handler that refuses at once, without a thread."""
+    status = status_of(error)
+
+    def refuse(_messages: Iterator[bytes], context: Context) -> NoReturn:
+        _abort(context, status)
+
+    refuse.experimental_thread_pool = inline  # type: ignore[attr-defined]
+    return grpc.stream_stream_rpc_method_handler(refuse)
 
 
 def _abort(context: Context, status: Status) -> NoReturn:
     context.abort_with_status(status)
     raise AssertionError("abort_with_status raises")
-
-
-def _admit_always() -> None:
-    """Health and reflection answer in every phase."""

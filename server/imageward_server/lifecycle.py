@@ -28,7 +28,9 @@ class Lifecycle:
     """Holds the phase, and keeps the health service in step with it."""
 
     def __init__(self) -> None:
-        self.health = HealthServicer()
+        # Blocking: else a caller that watches and does not read would stop, with the
+        # servicer's lock held, whoever asks for health or changes it.
+        self.health = HealthServicer(experimental_non_blocking=False)
         self._phase = Phase.LOADING
         self._set_health(health_pb2.HealthCheckResponse.NOT_SERVING)
 

@@ -1,35 +1,41 @@
-"""This process's copy of the store: the index and the banks, at one revision.
+"""This process's copy of the store: two indexes and the banks, at one revision.
 
 The store is the truth; the replica follows its feed. A change is applied to the
-index first and its revision published last, so a check that reads revision r
-searches an index that has every change up to r.
+indexes first and its revision published last, so a check that reads revision r
+searches indexes that have every change up to r.
 """
 
 from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
+import numpy as np
 import structlog
 
 from imageward_index.block import Block
 from imageward_index.errors import SegmentUnusable
+from imageward_index.fingerprint import REGIONS_VERSION
 from imageward_index.index import Index
 from imageward_index.manifest import Origin
 from imageward_index.pdq import HASHER_VERSION
+from imageward_index.picture import warm_up as warm_up_pictures
 from imageward_index.policy import BankSet
 from imageward_index.sealer import Sealer
-from imageward_index.warm_up import warm_up
+from imageward_index.warm_up import warm_up as warm_up_search
 from imageward_server.errors import RevisionNotReached
-from imageward_server.store import FeedPage, Store
+from imageward_server.store import FeedPage, Store, read_fingerprint
 
 log = structlog.get_logger(__name__)
 
 # Told what is being done, how much of it is done, and of how much.
 Progress = Callable[[str, int, int], None]
 SEALER_PERIOD_S = 0.2
+HASH_BITS, CODE_BITS = 256, 64
+HASH_SEGMENTS = "segments"
+CODE_SEGMENTS = "code-segments"
 
 
 class Replica:
@@ -37,21 +43,48 @@ class Replica:
 
     Args:
         store: what is followed.
-        segments: folder of the index's sealed segments.
+        data_dir: where the folders of the indexes' sealed segments are.
         poll_s: how often changes by other processes are looked for, in seconds.
+
+    Attributes:
+        hashes: the whole-image hashes of all active entries.
+        codes: their regional codes, each entry's fingerprint attached.
+        sealers: what keeps the two in files.
     """
 
-    def __init__(self, store: Store, segments: Path, poll_s: float) -> None:
-        self.index = Index()
+    def __init__(
+        self,
+        store: Store,
+        data_dir: Path,
+        poll_s: float,
+        announce: Callable[[], None] = lambda: None,
+        seal_codes: int | None = None,
+    ) -> None:
+        self.hashes = Index(HASH_BITS)
+        self.codes = Index(CODE_BITS, attachments=True)
         self._store = store
         self._poll_s = poll_s
-        origin = Origin(store.store_id(), HASHER_VERSION, self.index.width_bits)
-        self.sealer = Sealer(self.index, segments, origin)
+        self._announce = announce
+        store_id = store.store_id()
+        self._hash_sealer = Sealer(
+            self.hashes,
+            data_dir / HASH_SEGMENTS,
+            Origin(store_id, HASHER_VERSION, HASH_BITS),
+            seal_codes,
+        )
+        self._code_sealer = Sealer(
+            self.codes,
+            data_dir / CODE_SEGMENTS,
+            Origin(store_id, REGIONS_VERSION, CODE_BITS),
+            seal_codes,
+        )
+        self.sealers = (self._hash_sealer, self._code_sealer)
         self._banks = BankSet()
         self._revision = 0
         self._applying = threading.Lock()
         self._advanced = threading.Condition()
         self._stopping = threading.Event()
+        self._told = threading.Event()
         self._follower = threading.Thread(target=self._follow, name="replica", daemon=True)
 
     @property
@@ -65,34 +98,46 @@ class Replica:
         return self._banks
 
     def load(self, report: Progress) -> None:
-        """Map the segments and replay what is newer, or read the whole store.
+        """Map the segments and replay what is newer; what has none is read from the store.
 
         Args:
             report: told what is done, now and then.
         """
         report("compiling the search", 0, 1)
-        warm_up()
+        warm_up_search()
+        warm_up_pictures()
         report("compiling the search", 1, 1)
         with self._applying:
-            if self._open_segments():
-                self._replay(report)
-            else:
-                self._build(report)
+            missing = [sealer for sealer in self.sealers if not self._open(sealer)]
+            if missing:
+                self._build(missing, report)
+            self._replay(report)
 
     def follow(self) -> None:
         """Follow the store from now on, and seal and merge segments, in threads."""
         self._follower.start()
-        self.sealer.start(SEALER_PERIOD_S, _report_sealing)
+        for sealer in self.sealers:
+            sealer.start(SEALER_PERIOD_S, _report_sealing)
 
     def stop(self) -> None:
         """Stop following."""
         self._stopping.set()
+        self._told.set()
         if self._follower.is_alive():
             self._follower.join()
-        self.sealer.close()
+        for sealer in self.sealers:
+            sealer.close()
+
+    def look(self) -> None:
+        """Look for changes by other processes now, and not at the next poll."""
+        self._told.set()
 
     def catch_up(self) -> None:
-        """Apply every change that is in the store by now."""
+        """Apply every change that is in the store by now: this process has changed it."""
+        self._announce()
+        self._read_feed()
+
+    def _read_feed(self) -> None:
         with self._applying:
             while page := self._store.changes_after(self._revision):
                 self._apply(page)
@@ -114,10 +159,10 @@ class Replica:
                         minimum_revision=revision,
                     )
 
-    def _open_segments(self) -> bool:
-        """Map the segments; a folder that cannot be used is as good as none."""
+    def _open(self, sealer: Sealer) -> bool:
+        """Map the segments of a folder; one that cannot be used is as good as none."""
         try:
-            return self.sealer.open(revision_max=self._store.revision())
+            return sealer.open(revision_max=self._store.revision())
         except SegmentUnusable as error:
             log.warning(
                 "segments not usable, reading the store instead",
@@ -127,8 +172,20 @@ class Replica:
             )
             return False
 
+    def _build(self, sealers: Iterable[Sealer], report: Progress) -> None:
+        with self._store.snapshot() as snapshot:
+            for sealer in sealers:
+                if sealer is self._hash_sealer:
+                    blocks, in_all = snapshot.hash_blocks, snapshot.active_count
+                    doing = "reading hashes"
+                else:
+                    blocks = map(_code_block, snapshot.fingerprint_blocks)
+                    in_all, doing = snapshot.fingerprint_count, "reading regional codes"
+                sealer.build(_reported(blocks, doing, in_all, report), snapshot.revision)
+
     def _replay(self, report: Progress) -> None:
-        first, last = self.index.revision, self._store.revision()
+        # What one index has already is applied to it again, which changes nothing.
+        first, last = min(self._index_revisions()), self._store.revision()
         self._banks = BankSet(record.bank for record in self._store.all_banks())
         self._publish(first)
         report("replaying changes", 0, last - first)
@@ -136,19 +193,19 @@ class Replica:
             self._apply(page)
             report("replaying changes", min(page.revision, last) - first, last - first)
 
-    def _build(self, report: Progress) -> None:
-        with self._store.snapshot() as snapshot:
-            blocks = _reported(snapshot.blocks, snapshot.active_count, report)
-            self.sealer.build(blocks, snapshot.revision)
-            self._banks = BankSet(snapshot.banks)
-            self._publish(snapshot.revision)
+    def _index_revisions(self) -> tuple[int, int]:
+        return self.hashes.revision, self.codes.revision
 
     def _apply(self, page: FeedPage) -> None:
         states = page.entries
-        unknown = ~self.index.contains(states.active_ids)
-        self.index.add(states.active_ids[unknown], states.active_codes[unknown])
-        self.index.withdraw(states.withdrawn_ids)
-        self.index.applied(page.revision)
+        unknown = ~self.hashes.contains(states.active_ids)
+        self.hashes.add(states.active_ids[unknown], states.active_codes[unknown])
+        described = np.fromiter(states.fingerprints, np.int64, count=len(states.fingerprints))
+        fresh = described[~self.codes.contains(described)].tolist()
+        self.codes.add(*_code_block({one: states.fingerprints[one] for one in fresh}))
+        for index in (self.hashes, self.codes):
+            index.withdraw(states.withdrawn_ids)
+            index.applied(max(index.revision, page.revision))
         if page.banks is not None:
             self._banks = BankSet(page.banks)
         self._publish(page.revision)
@@ -159,24 +216,39 @@ class Replica:
             self._advanced.notify_all()
 
     def _follow(self) -> None:
-        while not self._stopping.wait(self._poll_s):
+        while not self._stopping.is_set():
+            self._told.wait(self._poll_s)
+            # Before the store is asked: what is told from here on is a change that may be
+            # missed, and is looked for again.
+            self._told.clear()
             try:
                 if self._store.revision() > self._revision:
-                    self.catch_up()
+                    self._read_feed()
             except Exception:
                 # Checks go on from memory; the next round tries again. Whatever it was:
                 # a follower that ended would leave them behind for ever, unnoticed.
                 log.exception("feed not readable")
 
 
-def _reported(blocks: Iterator[Block], in_all: int, report: Progress) -> Iterator[Block]:
+def _code_block(fingerprints: Mapping[int, bytes]) -> Block:
+    """Lay out the regional codes of fingerprints as the index takes them."""
+    parts = [read_fingerprint(data).codes for data in fingerprints.values()]
+    counts = [len(part) for part in parts]
+    ids = np.repeat(np.fromiter(fingerprints, np.int64, count=len(fingerprints)), counts)
+    codes = np.concatenate([np.empty(0, np.uint64), *parts])
+    return Block(ids, codes.view(np.uint8).reshape(-1, CODE_BITS // 8), fingerprints)
+
+
+def _reported(
+    blocks: Iterable[Block], doing: str, in_all: int, report: Progress
+) -> Iterator[Block]:
     """Pass blocks on, and tell how many entries have passed."""
     passed = 0
-    report("reading the store", 0, in_all)
+    report(doing, 0, in_all)
     for block in blocks:
         yield block
-        passed += len(block.ids)
-        report("reading the store", passed, in_all)
+        passed += len(block.attachments or block.ids)
+        report(doing, passed, in_all)
 
 
 def _report_sealing(error: Exception) -> None:

@@ -1,21 +1,25 @@
-"""`imageward-server segments`: looks at sealed segments, checks them, merges them."""
+"""`imageward-server segments`: looks at sealed segments, checks them, merges them.
+
+What loads the index is imported where it is used: `imageward-server serve` loads this
+module too, and becomes the supervisor, which shall be light.
+"""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
 from imageward_index.errors import SegmentUnusable
-from imageward_index.manifest import Manifest, read_manifest
-from imageward_index.segment import Segment
-from imageward_server.app import SEGMENTS_FOLDER, open_store
 from imageward_server.config import load
-from imageward_server.replica import Replica
+
+if TYPE_CHECKING:
+    from imageward_index.manifest import Manifest
+    from imageward_index.segment import Segment
 
 EXIT_FAILED = 1
 
@@ -33,13 +37,14 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 @app.command("list")
 def list_segments(data_dir: DataDir = Path("imageward-data"), as_json: AsJson = False) -> None:
-    """Show what the manifest names: codes, withdrawn ones, bytes, cut, revision."""
-    folder = data_dir / SEGMENTS_FOLDER
-    rows = [_describe(folder, named) for named in _named(_manifest(folder))]
+    """Show what the manifests name: codes, withdrawn ones, bytes, cut, revision."""
+    rows = [_describe(path, withdrawn) for path, withdrawn in _named(data_dir)]
     if as_json:
         typer.echo(json.dumps(rows, indent=2))
         return
-    table = Table("segment", "codes", "withdrawn", "bytes a code", "slices", "up to revision")
+    table = Table(
+        "folder", "segment", "codes", "withdrawn", "bytes a code", "slices", "up to revision"
+    )
     for row in rows:
         table.add_row(*(str(value) for value in row.values()))
     Console().print(table)
@@ -48,49 +53,62 @@ def list_segments(data_dir: DataDir = Path("imageward-data"), as_json: AsJson = 
 @app.command()
 def verify(data_dir: DataDir = Path("imageward-data")) -> None:
     """Read every byte of every named segment and compare its checksums."""
-    folder = data_dir / SEGMENTS_FOLDER
-    for name, _ in _named(_manifest(folder)):
-        _open(folder / name)
-        typer.echo(f"{name}: whole")
+    for path, _ in _named(data_dir):
+        _open(path)
+        typer.echo(f"{path.relative_to(data_dir)}: whole")
 
 
 @app.command()
 def compact(data_dir: DataDir = Path("imageward-data")) -> None:
-    """Merge all segments into one without withdrawn codes. The server must be stopped."""
+    """Merge each folder's segments into one without withdrawn codes. Stop the server first."""
+    from imageward_server.app import open_store  # noqa: PLC0415 - see above
+    from imageward_server.replica import Replica  # noqa: PLC0415 - see above
+
     config = load({"data_dir": data_dir}).config
     store = open_store(config)
-    replica = Replica(store, data_dir / SEGMENTS_FOLDER, config.feed_poll_s)
+    replica = Replica(store, data_dir, config.feed_poll_s)
     try:
-        if not replica.sealer.try_lock():
-            _fail("a server has the folder in use; stop it first, or let it merge by itself")
+        if not all(sealer.try_lock() for sealer in replica.sealers):
+            _fail("a server has the folders in use; stop it first, or let it merge by itself")
         replica.load(_silent)
-        replica.sealer.compact()
-        typer.echo(f"{len(replica.index):,} codes in {len(replica.index.view.segments)} segment")
+        for sealer in replica.sealers:
+            sealer.compact()
+        typer.echo(f"{len(replica.hashes):,} hashes and {len(replica.codes):,} regional codes")
     finally:
         replica.stop()
         store.close()
 
 
-def _manifest(folder: Path) -> Manifest:
+def _named(data_dir: Path) -> list[tuple[Path, int]]:
+    """List the segments that manifests name, with how many of their ids are withdrawn."""
+    from imageward_server.replica import CODE_SEGMENTS, HASH_SEGMENTS  # noqa: PLC0415 - see above
+
+    folders = [data_dir / name for name in (HASH_SEGMENTS, CODE_SEGMENTS)]
+    manifests = {folder: _manifest(folder) for folder in folders}
+    if not any(manifests.values()):
+        _fail(f"{data_dir} has no segments; a server seals once it has enough entries")
+    return [
+        (folder / name, len(ids))
+        for folder, manifest in manifests.items()
+        if manifest is not None
+        for name, ids in zip(manifest.names, manifest.dead_ids, strict=True)
+    ]
+
+
+def _manifest(folder: Path) -> Manifest | None:
+    from imageward_index.manifest import read_manifest  # noqa: PLC0415 - see above
+
     try:
-        manifest = read_manifest(folder)
+        return read_manifest(folder)
     except SegmentUnusable as error:
         _refuse(error)
-    if manifest is None:
-        _fail(f"{folder} has no segments; a server seals once it has enough entries")
-    return manifest
 
 
-def _named(manifest: Manifest) -> list[tuple[str, int]]:
-    """List the segments of a manifest with how many of their ids are withdrawn."""
-    return [(name, len(ids)) for name, ids in zip(manifest.names, manifest.dead_ids, strict=True)]
-
-
-def _describe(folder: Path, named: tuple[str, int]) -> dict[str, Any]:
-    name, withdrawn = named
-    segment = _open(folder / name)
+def _describe(path: Path, withdrawn: int) -> dict[str, Any]:
+    segment = _open(path)
     return {
-        "segment": name,
+        "folder": path.parent.name,
+        "segment": path.name,
         "codes": len(segment),
         "withdrawn": withdrawn,
         "bytes_a_code": round(segment.file_bytes / max(len(segment), 1), 1),
@@ -100,6 +118,8 @@ def _describe(folder: Path, named: tuple[str, int]) -> dict[str, Any]:
 
 
 def _open(path: Path) -> Segment:
+    from imageward_index.segment import Segment  # noqa: PLC0415 - see above
+
     try:
         return Segment.open(path)
     except SegmentUnusable as error:

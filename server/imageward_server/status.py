@@ -18,7 +18,7 @@ from imageward_server import errors
 
 DOMAIN = "imageward"
 DETAILS_KEY = "grpc-status-details-bin"
-RETRY_DELAY_S = 1
+RETRY_DELAY_S = 1.0
 _PREFIX = "ERROR_REASON_"
 
 
@@ -27,7 +27,7 @@ class Row(NamedTuple):
 
     code: grpc.StatusCode
     reason: ErrorReason.ValueType
-    retry_delay_s: int = 0
+    retry_delay_s: float = 0.0
 
 
 _INVALID = grpc.StatusCode.INVALID_ARGUMENT
@@ -65,14 +65,20 @@ TABLE: dict[type[Exception], Row] = {
     errors.InvalidRequest: Row(_INVALID, ErrorReason.ERROR_REASON_INVALID_REQUEST),
     errors.UnknownSurface: Row(_INVALID, ErrorReason.ERROR_REASON_UNKNOWN_SURFACE),
     errors.InvalidPageToken: Row(_INVALID, ErrorReason.ERROR_REASON_INVALID_PAGE_TOKEN),
+    errors.ImageTooCostly: Row(_INVALID, ErrorReason.ERROR_REASON_IMAGE_TOO_COSTLY),
     errors.EntryNotFound: Row(grpc.StatusCode.NOT_FOUND, ErrorReason.ERROR_REASON_ENTRY_NOT_FOUND),
     errors.BankExists: Row(grpc.StatusCode.ALREADY_EXISTS, ErrorReason.ERROR_REASON_BANK_EXISTS),
     errors.RequestIdReused: Row(
         grpc.StatusCode.ALREADY_EXISTS, ErrorReason.ERROR_REASON_REQUEST_ID_REUSED
     ),
     errors.TooManyBanks: Row(_EXHAUSTED, ErrorReason.ERROR_REASON_TOO_MANY_BANKS),
+    errors.Overloaded: Row(_EXHAUSTED, ErrorReason.ERROR_REASON_OVERLOADED, RETRY_DELAY_S),
+    errors.RateLimited: Row(_EXHAUSTED, ErrorReason.ERROR_REASON_RATE_LIMITED, RETRY_DELAY_S),
     errors.TooManyStreams: Row(
         _EXHAUSTED, ErrorReason.ERROR_REASON_TOO_MANY_STREAMS, RETRY_DELAY_S
+    ),
+    errors.TooManyCostlyImages: Row(
+        _EXHAUSTED, ErrorReason.ERROR_REASON_TOO_MANY_COSTLY_IMAGES, RETRY_DELAY_S
     ),
     errors.UnknownMethod: Row(
         grpc.StatusCode.UNIMPLEMENTED, ErrorReason.ERROR_REASON_UNKNOWN_METHOD
@@ -115,7 +121,10 @@ def row_of(error: Exception) -> Row:
 
 def status_of(error: ImagewardError) -> Status:
     """Turn an exception into the status that a caller gets."""
-    return Status(row_of(error), str(error), error.metadata)
+    row = row_of(error)
+    if isinstance(error, errors.Overloaded):
+        row = row._replace(retry_delay_s=error.retry_after_s)
+    return Status(row, str(error), error.metadata)
 
 
 def internal_status(request_id: str) -> Status:
@@ -146,7 +155,8 @@ def _details(row: Row, message: str, metadata: dict[str, str]) -> bytes:
         )
     ]
     if row.retry_delay_s:
-        delay = duration_pb2.Duration(seconds=row.retry_delay_s)
+        delay = duration_pb2.Duration()
+        delay.FromMilliseconds(round(row.retry_delay_s * 1_000))
         details.append(error_details_pb2.RetryInfo(retry_delay=delay))
     status = status_pb2.Status(code=row.code.value[0], message=message)
     for detail in details:

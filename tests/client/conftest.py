@@ -221,6 +221,7 @@ class Scripted(match_pb2_grpc.MatchServiceServicer, bank_pb2_grpc.BankServiceSer
             state=bank_pb2.ENTRY_STATE_ACTIVE,
             source=bank_pb2.ENTRY_SOURCE_HASH,
             hash=new.hash,
+            regional_code_count=0,
             reference=new.reference,
             create_time=_now(),
             update_time=_now(),
@@ -230,6 +231,7 @@ class Scripted(match_pb2_grpc.MatchServiceServicer, bank_pb2_grpc.BankServiceSer
             entry.source = bank_pb2.ENTRY_SOURCE_IMAGE
             entry.hash.pdq = bytes(range(32))
             entry.hash.quality = 90
+            entry.regional_code_count = 150
         self.entries.append(entry)
         return bank_pb2.AddEntryResult(entry_id=entry.id)
 
@@ -252,7 +254,8 @@ class Scripted(match_pb2_grpc.MatchServiceServicer, bank_pb2_grpc.BankServiceSer
     def _get_entry(self, request: Message) -> Answer:
         for entry in self.entries:
             if entry.id == request.entry_id:
-                return bank_pb2.GetEntryResponse(entry=entry)
+                fingerprint = b"all of it" if request.with_fingerprint else b""
+                return bank_pb2.GetEntryResponse(entry=entry, fingerprint=fingerprint)
         return _no_entry()
 
     def _list_entries(self, request: Message) -> Answer:
@@ -272,14 +275,31 @@ class Scripted(match_pb2_grpc.MatchServiceServicer, bank_pb2_grpc.BankServiceSer
             bank="B",
             distance_bits=12,
             orientation=bank_pb2.ORIENTATION_FLIP_HORIZONTAL,
+            method=bank_pb2.METHOD_TRIMMED,
+            certain=True,
         )
-        return bank_pb2.FindMatchesResponse(matches=[match], revision=7, quality=88)
+        part = bank_pb2.Match(
+            entry_id="e1",
+            bank="B",
+            method=bank_pb2.METHOD_PARTS_MIRRORED,
+            coverage=0.5,
+            inliers=7,
+            corners_in_query=[bank_pb2.Point(x=-0.5, y=1)],
+            corners_in_entry=[bank_pb2.Point(x=0.25, y=0)],
+        )
+        return bank_pb2.FindMatchesResponse(
+            matches=[match, part],
+            revision=7,
+            quality=88,
+            completeness=match_pb2.COMPLETENESS_CUT_SHORT,
+        )
 
     def _get_stats(self, _request: Message) -> Answer:
         return bank_pb2.GetStatsResponse(
             revision=7,
             store_revision=8,
             index_size=len(self.entries),
+            regional_code_count=248,
             banks=[bank_pb2.BankStats(bank="B", active_count=3, withdrawn_count=1)],
             server_version="0.1.0",
             start_time=_now(),
@@ -346,7 +366,12 @@ def _serving(target: str) -> Iterator[Peer]:
 def _result(image: bytes) -> match_pb2.CheckResult:
     verdict = VERDICTS.get(image.split(b" ")[0], match_pb2.VERDICT_ALLOW)
     matched = verdict in (match_pb2.VERDICT_BLOCK, match_pb2.VERDICT_REVIEW)
-    return match_pb2.CheckResult(verdict=verdict, entry_ids=["e0"] if matched else [], quality=77)
+    return match_pb2.CheckResult(
+        verdict=verdict,
+        entry_ids=["e0"] if matched else [],
+        quality=77,
+        completeness=match_pb2.COMPLETENESS_COMPLETE,
+    )
 
 
 def _page(items: list[Message], request: Message) -> tuple[list[Message], str]:

@@ -7,6 +7,7 @@ import socket
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import astuple
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -39,6 +40,7 @@ def test_check_image(peer: Peer, ask: Ask) -> None:
             logged_entry_ids=(),
             quality=77,
             low_quality=False,
+            completeness=iw.Completeness.COMPLETE,
             revision=7,
         )
         == answer
@@ -61,7 +63,7 @@ def test_check_hashes(peer: Peer, ask: Ask, value: iw.HashLike) -> None:
 def test_create_bank(peer: Peer, ask: Ask) -> None:
     """A bank is made with the default policy where nothing is said."""
     bank = ask(peer.target, "create_bank", "B", surfaces=["FACEBOOK"])
-    assert _policy(bank) == ("B", iw.Action.BLOCK, 31, ("FACEBOOK",), True)
+    assert _policy(bank) == ("B", iw.Action.BLOCK, 31, ("FACEBOOK",), True, 0.0, False)
     assert bank.create_time.tzinfo is not None
 
 
@@ -96,6 +98,8 @@ def test_pages_are_fetched_when_they_are_reached(peer: Peer) -> None:
         ({"radius": 0}, "radius_bits"),
         ({"surfaces": ()}, "surfaces"),
         ({"enabled": False}, "enabled"),
+        ({"coverage_min": 0.5}, "coverage_min"),
+        ({"review_doubtful": True}, "review_doubtful"),
     ],
 )
 def test_update_bank_changes_what_is_given(
@@ -107,6 +111,7 @@ def test_update_bank_changes_what_is_given(
     (request,) = peer.script.requests["UpdateBank"]
     assert [path] == request.update_mask.paths
     before = {"action": "BLOCK", "radius": 31, "surfaces": ("FACEBOOK",), "enabled": True}
+    before |= {"coverage_min": 0.0, "review_doubtful": False}
     assert ("B", *(before | change).values()) == _policy(bank)
 
 
@@ -153,6 +158,7 @@ def test_request_ids_differ(peer: Peer, ask: Ask) -> None:
     [
         ({}, TypeError),
         ({"images": [b"x"], "hashes": [HASH]}, TypeError),
+        ({"fingerprints": [b"x"], "hashes": [HASH]}, TypeError),
         ({"hashes": [HASH], "references": ["a", "b"]}, iw.InvalidBatch),
         ({"hashes": [HASH], "references": "a"}, TypeError),
         ({"hashes": ["0F" * 32]}, iw.InvalidHash),
@@ -203,7 +209,19 @@ def test_get_entry(peer: Peer, ask: Ask) -> None:
     assert (entry.id, entry.bank, entry.reference, entry.revision) == ("e0", "B", "r", 8)
     assert (entry.state, entry.source) == (iw.EntryState.ACTIVE, iw.EntrySource.HASH)
     assert iw.PdqHash.from_hex(HASH, 80) == entry.hash
+    assert entry.regional_code_count == 0
     assert HASH not in repr(entry)
+
+
+def test_get_fingerprint(peer: Peer, ask: Ask) -> None:
+    """All hashes of an entry are fetched where they are asked for, and bank it elsewhere."""
+    peer.script.bank("B")
+    ask(peer.target, "add_entries", "B", images=[b"one"])
+    fingerprint = ask(peer.target, "get_fingerprint", "e0")
+    assert fingerprint == b"all of it"
+    ask(peer.target, "add_entries", "B", fingerprints=[fingerprint])
+    _, request = peer.script.requests["AddEntries"]
+    assert [entry.fingerprint for entry in request.entries] == [fingerprint]
 
 
 def test_list_entries_filters(peer: Peer, ask: Ask) -> None:
@@ -229,8 +247,15 @@ def test_list_entries_filters(peer: Peer, ask: Ask) -> None:
 def test_find_matches(peer: Peer, ask: Ask, query: dict[str, Any], field: str) -> None:
     """A reviewer sees how near an entry is and how the query was turned."""
     answer = ask(peer.target, "find_matches", **query, banks=["B"], radius=0)
-    match = iw.Match("e0", "B", 12, iw.Orientation.FLIP_HORIZONTAL)
-    assert iw.FindAnswer((match,), 7, 88) == answer
+    turned = iw.Orientation.FLIP_HORIZONTAL
+    corners = ((iw.Point(-0.5, 1.0),), (iw.Point(0.25, 0.0),))
+    mirrored = iw.Method.PARTS_MIRRORED
+    whole, part = answer.matches
+    assert astuple(whole) == ("e0", "B", iw.Method.TRIMMED, True, 12, turned, None, 0, (), ())
+    assert iw.Match("e1", "B", mirrored, part.certain, None, None, 0.5, 7, *corners) == part
+    assert not part.certain
+    assert (answer.revision, answer.quality) == (7, 88)
+    assert answer.completeness is iw.Completeness.CUT_SHORT
     (request,) = peer.script.requests["FindMatches"]
     assert (field, ["B"], True) == (
         request.WhichOneof("query"),
@@ -253,8 +278,9 @@ def test_get_stats(peer: Peer, ask: Ask) -> None:
         stats.revision,
         stats.store_revision,
         stats.index_size,
+        stats.regional_code_count,
         stats.server_version,
-    ) == (7, 8, 0, "0.1.0")
+    ) == (7, 8, 0, 248, "0.1.0")
     assert (iw.BankStats("B", 3, 1),) == stats.banks
 
 
@@ -340,7 +366,8 @@ def test_client_is_shared_by_threads(peer: Peer) -> None:
 
 
 def _policy(bank: iw.Bank) -> tuple[object, ...]:
-    return (bank.name, bank.action, bank.radius_bits, bank.surfaces, bank.enabled)
+    whole = (bank.name, bank.action, bank.radius_bits, bank.surfaces, bank.enabled)
+    return (*whole, bank.coverage_min, bank.review_doubtful)
 
 
 def _closed_port() -> str:

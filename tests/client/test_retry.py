@@ -104,7 +104,7 @@ def test_budget_ends_retries(peer: Peer) -> None:
     policy = iw.RetryPolicy(backoff_first_s=0.01, backoff_max_s=0.02, budget_tokens=10)
     peer.script.fail("CheckImage", UNAVAILABLE, times=99)
     sent = []
-    with iw.Client(peer.target, retry=policy, timeout_s=10) as client:
+    with iw.Client(peer.target, retry=policy, timeout_s=10, channels=1) as client:
         for _ in range(4):
             with pytest.raises(iw.Unavailable):
                 client.check_image(b"x")

@@ -79,7 +79,8 @@ def test_each_bank_is_asked_within_its_own_radius() -> None:
     """A selection holds every asked bank's radius and action, and the widest of the radii."""
     selection = BANKS.select("MESSENGER", ())
     assert asked(selection) == {1: 31, 2: 20, BANK_NUMBER_MAX: 0}
-    assert selection.action_of == {1: Action.BLOCK, 2: Action.REVIEW, BANK_NUMBER_MAX: Action.LOG}
+    actions = {number: policy.action for number, policy in selection.policy_of.items()}
+    assert actions == {1: Action.BLOCK, 2: Action.REVIEW, BANK_NUMBER_MAX: Action.LOG}
     assert selection.radius_bits_max == 31
 
 

@@ -13,8 +13,10 @@ import pytest
 
 from imageward_client import Client, Verdict
 from imageward_index.sealer import SEAL_CODES, SEGMENT_SUFFIX
-from imageward_server.app import SEGMENTS_FOLDER, Server
+from imageward_server.app import Server
 from imageward_server.config import Config
+from imageward_server.hasher import InProcessHasher
+from imageward_server.replica import HASH_SEGMENTS
 
 BATCH = 1000
 FEW = 2 * BATCH
@@ -34,7 +36,7 @@ def serve(config: Config) -> Iterator[Callable[[], Server]]:
     def start() -> Server:
         for server in running:
             server.stop()
-        running[:] = [Server(config)]
+        running[:] = [Server(config, InProcessHasher())]
         running[0].start(lambda *_progress: None)
         return running[0]
 
@@ -60,10 +62,11 @@ def _fill(client: Client, count: int) -> list[bytes]:
 
 def _until_sealed(server: Server) -> None:
     """Do the sealer's next step here, and have it done when this returns."""
-    server._replica.sealer._stopping.set()
-    server._replica.sealer._thread.join()  # type: ignore[union-attr]
-    while server._replica.sealer.step():
-        pass
+    for sealer in server._replica.sealers:
+        sealer._stopping.set()
+        sealer._thread.join()  # type: ignore[union-attr]
+        while sealer.step():
+            pass
 
 
 def test_a_restart_maps_segments_and_replays_the_rest(
@@ -78,10 +81,10 @@ def test_a_restart_maps_segments_and_replays_the_rest(
         ids = [entry.id for entry in client.list_entries("bank")]
         client.withdraw_entries([ids[0], ids[-1]])
         client.restore_entries([ids[-1]])
-    assert len(list((config.data_dir / SEGMENTS_FOLDER).glob(f"*{SEGMENT_SUFFIX}"))) == 1
+    assert len(list((config.data_dir / HASH_SEGMENTS).glob(f"*{SEGMENT_SUFFIX}"))) == 1
     server = serve()
-    assert len(server._replica.index.view.segments) == 1
-    assert len(server._replica.index.view.tail) == 1
+    assert len(server._replica.hashes.view.segments) == 1
+    assert len(server._replica.hashes.view.tail) == 1
     with _client(server) as client:
         answer = client.check_hashes([codes[0], codes[1], b"\7" * 32])
         assert [result.verdict for result in answer.results] == [
@@ -101,7 +104,7 @@ def test_a_damaged_segment_is_rebuilt_from_the_store(
     with _client(server) as client:
         codes = _fill(client, FEW)
     _until_sealed(server)
-    (file,) = (config.data_dir / SEGMENTS_FOLDER).glob(f"*{SEGMENT_SUFFIX}")
+    (file,) = (config.data_dir / HASH_SEGMENTS).glob(f"*{SEGMENT_SUFFIX}")
     data = bytearray(file.read_bytes())
     data[-5000] ^= 255
     server.stop()
@@ -130,15 +133,15 @@ def test_the_operator_s_commands(serve: Callable[[], Server], config: Config) ->
         ids = [entry.id for entry in client.list_entries("bank")]
         client.withdraw_entries(ids[:10])
     data_dir = ["--data-dir", str(config.data_dir)]
-    assert "a server has the folder in use" in _command("compact", *data_dir).stderr
+    assert "a server has the folders in use" in _command("compact", *data_dir).stderr
     server.stop()
     (listed,) = json.loads(_command("list", "--json", *data_dir).stdout)
     assert listed["codes"] == FEW
-    assert _command("verify", *data_dir).stdout == f"{listed['segment']}: whole\n"
-    assert _command("compact", *data_dir).stdout == f"{FEW - 10:,} codes in 1 segment\n"
+    assert _command("verify", *data_dir).stdout == f"segments/{listed['segment']}: whole\n"
+    assert _command("compact", *data_dir).stdout == f"{FEW - 10:,} hashes and 0 regional codes\n"
     (compacted,) = json.loads(_command("list", "--json", *data_dir).stdout)
     assert (compacted["codes"], compacted["withdrawn"]) == (FEW - 10, 0)
-    file = config.data_dir / SEGMENTS_FOLDER / compacted["segment"]
+    file = config.data_dir / HASH_SEGMENTS / compacted["segment"]
     file.write_bytes(file.read_bytes()[:-1])
     refused = _command("verify", *data_dir)
     assert refused.returncode == 1

@@ -17,9 +17,11 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from imageward.v1 import bank_pb2, bank_pb2_grpc, hash_pb2, match_pb2, match_pb2_grpc
 from imageward.v1.error_pb2 import ErrorReason
 from imageward_client import Client
-from imageward_server.app import MESSAGE_BYTES_MAX, Server
+from imageward_server.app import Server
 from imageward_server.config import Config
+from imageward_server.hasher import InProcessHasher
 from imageward_server.store.engine import FILE_NAME
+from imageward_server.transport import MESSAGE_BYTES_MAX
 
 ReadInfo = Callable[[grpc.RpcError], error_details_pb2.ErrorInfo]
 
@@ -28,6 +30,8 @@ Code = grpc.StatusCode
 ELSEWHERE = {
     "UNSPECIFIED": "never sent",
     "STORE_INCOMPATIBLE": "the server does not start: test_process.py",
+    "IMAGE_TOO_COSTLY": "it takes a cage: test_cage.py",
+    "TOO_MANY_COSTLY_IMAGES": "likewise",
     "DEADLINE_EXCEEDED": "the caller's own gRPC says so first: below, without ErrorInfo",
 }
 PNG_TOO_WIDE = cv2.imencode(".png", np.zeros((1, 16_385), np.uint8))[1].tobytes()
@@ -134,6 +138,8 @@ TESTED_ALONE = {
     "REQUEST_ID_REUSED",
     "TOO_MANY_BANKS",
     "TOO_MANY_STREAMS",
+    "OVERLOADED",
+    "RATE_LIMITED",
     "LOADING",
     "DRAINING",
     "STORE_UNAVAILABLE",
@@ -216,7 +222,7 @@ def test_a_stream_too_many_is_refused_and_told_when_to_return(
     config: Config, error_info: ReadInfo
 ) -> None:
     """TOO_MANY_STREAMS, RESOURCE_EXHAUSTED with RetryInfo; the next one after a close is served."""
-    server = Server(config.model_copy(update={"streams_max": 1}))
+    server = Server(config.model_copy(update={"streams_max": 1}), InProcessHasher())
     server.start(lambda *_progress: None)
     with grpc.insecure_channel(f"127.0.0.1:{server.port}") as channel:
         stub = match_pb2_grpc.MatchServiceStub(channel)
@@ -237,7 +243,7 @@ def test_a_stream_too_many_is_refused_and_told_when_to_return(
 
 def test_a_loading_server_says_so(config: Config, error_info: ReadInfo) -> None:
     """LOADING, UNAVAILABLE, and health NOT_SERVING, until the store is read."""
-    server = Server(config)
+    server = Server(config, InProcessHasher())
     seen: list[grpc.RpcError] = []
     health: list[int] = []
 

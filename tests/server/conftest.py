@@ -9,11 +9,25 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from imageward_index.box import WHOLE_IMAGE
+from imageward_index.fingerprint import Fingerprint, RegionalPart, round_regional
+from imageward_index.grid import WINDOWS, Grid
 from imageward_index.pdq import PdqHash
+from imageward_index.regions import Regions
 from imageward_server.store import EntrySource, NewEntry, Store
 from imageward_server.store.engine import sqlite_url
 
 MakeEntries = Callable[..., list[NewEntry]]
+
+
+def make_part(rng: np.random.Generator, count: int) -> RegionalPart:
+    """Make a regional part of so many random codes."""
+    codes = rng.integers(0, 1 << 64, count, dtype=np.uint64)
+    frames = np.column_stack([*rng.random((2, count)), np.full(count, 0.01), np.zeros(count)])
+    smooth = rng.random(WINDOWS) < 0.5
+    signs = rng.integers(0, 1 << 16, WINDOWS, dtype=np.uint16)
+    grid = Grid(signs, ~smooth, smooth)
+    return round_regional(RegionalPart(WHOLE_IMAGE, Regions(1.0, 0.75, codes, frames), grid))
 
 
 @dataclass
@@ -63,13 +77,20 @@ def store(open_store: Callable[[], Store]) -> Store:
 
 @pytest.fixture
 def make_entries() -> MakeEntries:
-    """Return a maker of different entries, the same for the same seed."""
+    """Return a maker of different entries, the same for the same seed, each third with codes."""
 
     def make(count: int, seed: int = 0) -> list[NewEntry]:
-        codes = np.random.default_rng(seed).integers(0, 256, (count, 32), dtype=np.uint8)
+        rng = np.random.default_rng(seed)
         return [
-            NewEntry(PdqHash(code.tobytes(), 50 + row % 51), EntrySource.HASH, f"case {seed}/{row}")
-            for row, code in enumerate(codes)
+            NewEntry(
+                Fingerprint(
+                    PdqHash(rng.bytes(32), 50 + row % 51),
+                    make_part(rng, 1 + row % 5) if row % 3 == 0 else None,
+                ),
+                EntrySource.HASH,
+                f"case {seed}/{row}",
+            )
+            for row in range(count)
         ]
 
     return make

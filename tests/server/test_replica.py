@@ -18,7 +18,9 @@ from hypothesis import Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initialize, multiple, rule
 
+from imageward_index.fingerprint import Fingerprint
 from imageward_index.pdq import PdqHash
+from imageward_index.picture import take_fingerprint
 from imageward_index.policy import Action, Policy
 from imageward_server.errors import RevisionNotReached, StoreUnavailable
 from imageward_server.replica import Replica
@@ -30,6 +32,8 @@ if TYPE_CHECKING:
 
 # Longer than any test, for replicas that are told when to look.
 NEVER_S = 3600.0
+NOISE = np.random.default_rng(1).integers(0, 256, (64, 64), dtype=np.uint8)
+PARTS = take_fingerprint(NOISE).regional
 POLL_S = 0.01
 PATIENCE_S = 20.0
 
@@ -57,11 +61,19 @@ def insist_on_equality(replica: Replica, store: Store) -> None:
         bank_number=None, state=EntryState.ACTIVE, after_id=0, limit=100_000
     )
     assert replica.revision == store.revision()
-    assert len(replica.index) == len(records)
+    assert len(replica.hashes) == len(records)
     codes = np.frombuffer(b"".join(record.hash.code for record in records), dtype=np.uint8)
-    found = replica.index.search(codes.reshape(-1, 32), 0)
+    found = replica.hashes.search(codes.reshape(-1, 32), 0)
     pairs = zip(found.queries.tolist(), found.ids.tolist(), strict=True)
     assert {(row, record.id) for row, record in enumerate(records)} <= set(pairs)
+    described = {record.id: record.code_count for record in records if record.code_count}
+    assert len(replica.codes) == sum(described.values())
+    for entry_id, count in described.items():
+        fingerprint = store.get_fingerprint(entry_id)
+        assert replica.codes.attachment(entry_id) == fingerprint.to_bytes()
+        found = replica.codes.search(fingerprint.codes.view(np.uint8).reshape(-1, 8), 0)
+        own = found.ids == entry_id
+        assert found.ordinals[own].tolist() == found.queries[own].tolist() == list(range(count))
     assert {bank.name: bank for bank in replica.banks} == {
         record.bank.name: record.bank for record in store.all_banks()
     }
@@ -94,9 +106,11 @@ def test_loading_tells_how_far_it_is(
     replica, reports = Replica(store, tmp_path / "segments", NEVER_S), list[tuple[str, int, int]]()
     replica.load(lambda *progress: reports.append(progress))
     replica.stop()
-    compiling, reading = "compiling the search", "reading the store"
+    compiling, reading = "compiling the search", "reading hashes"
     assert reports[:2] == [(compiling, 0, 1), (compiling, 1, 1)]
-    assert reports[2:] == [(reading, 0, 7), (reading, 3, 7), (reading, 6, 7), (reading, 7, 7)]
+    assert reports[2:6] == [(reading, 0, 7), (reading, 3, 7), (reading, 6, 7), (reading, 7, 7)]
+    parts = "reading regional codes"
+    assert reports[6:8] == [(parts, 0, 3), (parts, 3, 3)]
 
 
 def test_catching_up_applies_every_change(
@@ -109,7 +123,7 @@ def test_catching_up_applies_every_change(
     ids = fill(store, make_entries)
     store.set_state(ids[:1], EntryState.ACTIVE)
     store.update_bank("known", lambda _: Policy(Action.LOG, 3))
-    assert (len(replica.index), len(replica.banks), replica.revision) == (0, 0, 0)
+    assert (len(replica.hashes), len(replica.banks), replica.revision) == (0, 0, 0)
     replica.catch_up()
     insist_on_equality(replica, store)
 
@@ -130,10 +144,10 @@ def test_threads_that_catch_up_together_agree(
             addition = store.add_entries("known", f"{number}/{batch}", new)
             replica.catch_up()
             assert replica.revision >= addition.revision
-            assert replica.index.contains(addition.entry_ids).all()
+            assert replica.hashes.contains(addition.entry_ids).all()
             store.set_state(addition.entry_ids[:1], EntryState.WITHDRAWN)
             replica.catch_up()
-            assert replica.index.contains(addition.entry_ids).tolist() == [False, True, True]
+            assert replica.hashes.contains(addition.entry_ids).tolist() == [False, True, True]
 
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(write, range(8)))
@@ -150,13 +164,13 @@ def test_a_revision_is_told_after_its_changes_are_in(
     replica, seen = start_replica(store, NEVER_S), list[tuple[str, int]]()
 
     def note(name: str) -> None:
-        change = getattr(replica.index, name)
+        change = getattr(replica.hashes, name)
 
         def noting(*arguments: object) -> object:
             seen.append((name, replica.revision))
             return change(*arguments)
 
-        monkeypatch.setattr(replica.index, name, noting)
+        monkeypatch.setattr(replica.hashes, name, noting)
 
     note("add")
     note("withdraw")
@@ -179,11 +193,12 @@ def test_changes_of_another_process_appear(
     replica = start_replica(store, POLL_S)
     script = (
         "import sys\n"
+        "from imageward_index.fingerprint import Fingerprint\n"
         "from imageward_index.pdq import PdqHash\n"
         "from imageward_server.store import EntrySource, EntryState, NewEntry, Store\n"
         "store = Store(sys.argv[1])\n"
         "store.open()\n"
-        "new = [NewEntry(PdqHash(bytes([7] * 32), 80), EntrySource.HASH)]\n"
+        "new = [NewEntry(Fingerprint(PdqHash(bytes([7] * 32), 80)), EntrySource.HASH)]\n"
         "print(store.add_entries('known', 'elsewhere', new).entry_ids[0])\n"
         "print(store.set_state([int(sys.argv[2])], EntryState.WITHDRAWN)[0])\n"
     )
@@ -192,7 +207,7 @@ def test_changes_of_another_process_appear(
     )
     added_id, revision = map(int, done.stdout.split())
     replica.wait_for(revision, PATIENCE_S)
-    assert replica.index.contains([added_id, ids[9]]).tolist() == [True, False]
+    assert replica.hashes.contains([added_id, ids[9]]).tolist() == [True, False]
     insist_on_equality(replica, store)
 
 
@@ -233,7 +248,7 @@ def test_a_store_that_fails_for_a_while_is_followed_again(
         connection.exec_driver_sql("ALTER TABLE head RENAME TO head_away")
     flaky.broken.set()
     assert flaky.failed_twice.wait(PATIENCE_S)
-    assert len(replica.index) == 7
+    assert len(replica.hashes) == 7
     with writing(store._engine) as connection:
         connection.exec_driver_sql("ALTER TABLE head_away RENAME TO head")
     revision, _ = store.set_state(ids, EntryState.ACTIVE)
@@ -341,7 +356,14 @@ class ReplicaMachine(RuleBasedStateMachine):
     def add(self, bank: str, codes: list[int]) -> object:
         """Bank entries under the next request id."""
         self.requests += 1
-        new = [NewEntry(PdqHash(bytes([code] * 32), None), EntrySource.HASH) for code in codes]
+        # Half of them are known as a whole only.
+        new = [
+            NewEntry(
+                Fingerprint(PdqHash(bytes([code] * 32), None), PARTS if code % 2 else None),
+                EntrySource.HASH,
+            )
+            for code in codes
+        ]
         return multiple(*self.store.add_entries(bank, f"{self.requests}", new).entry_ids)
 
     @rule(ids=st.lists(ids, min_size=1, max_size=5))

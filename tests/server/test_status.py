@@ -18,6 +18,7 @@ from imageward.v1.hash_pb2 import PdqHash as PdqHashMessage
 from imageward_index import errors as index_errors
 from imageward_index.decode import decode_grey
 from imageward_index.errors import ImagewardError
+from imageward_index.fingerprint import Fingerprint
 from imageward_index.index import Index
 from imageward_index.pdq import PdqHash
 from imageward_index.policy import BankSet, Policy
@@ -126,8 +127,15 @@ def test_a_status_carries_its_details(kind: type[ImagewardError]) -> None:
     )
     assert details[0] == info
     delays = [d.retry_delay.seconds for d in details if isinstance(d, error_details_pb2.RetryInfo)]
-    retried = row.code in RETRIED or kind is server_errors.TooManyStreams
+    retried = row.code in RETRIED or issubclass(kind, server_errors.Overloaded)
     assert delays == ([1] if retried else [])
+
+
+def test_an_overload_says_for_how_long() -> None:
+    """RetryInfo carries the seconds that the refusal was made with."""
+    _, (_, retry) = details_of(status_of(server_errors.Overloaded("full", retry_after_s=0.25)))
+    assert isinstance(retry, error_details_pb2.RetryInfo)
+    assert retry.retry_delay.ToMilliseconds() == 250
 
 
 @pytest.mark.parametrize(
@@ -196,7 +204,7 @@ def test_a_foreign_refusal_keeps_its_code() -> None:
 def add_twice(store: Store) -> None:
     """Use a request id for two contents."""
     for quality in (60, 61):
-        new = [NewEntry(PdqHash(bytes.fromhex(HEX_HASH), quality), EntrySource.HASH)]
+        new = [NewEntry(Fingerprint(PdqHash(bytes.fromhex(HEX_HASH), quality)), EntrySource.HASH)]
         store.add_entries("known", "request 1", new)
 
 

@@ -12,7 +12,7 @@ from imageward_client.cli._exit import ExitCode
 from imageward_client.cli._output import Row, error_row, note
 from imageward_client.cli._session import Banks, Files, Json, Session, opened, read_image
 
-COLUMNS = ("file", "entry_id", "bank", "distance_bits", "orientation")
+COLUMNS = ("file", "entry_id", "bank", "method", "certain", "distance_bits", "coverage")
 RADIUS_BITS_MAX = 63
 
 
@@ -31,10 +31,11 @@ def find(
     ] = None,
     json: Json = False,
 ) -> None:
-    """Show which entries are near pictures, how near, and how the picture was turned.
+    """Show which entries are in pictures, by what they were found, and how surely.
 
     For reviewers: an upload frontend uses `check`. Disabled banks are asked too.
-    With --json one object a match: file, entry_id, bank, distance_bits, orientation.
+    With --json one object a match: file, entry_id, bank, method, certain, distance_bits,
+    orientation, coverage, inliers, corners_in_query, corners_in_entry.
     """
     failed: list[Path] = []
     with opened(ctx, json=json) as session:

@@ -28,6 +28,13 @@ ACTION = typer.Option(case_sensitive=False, help="What a match means.")
 RADIUS = typer.Option(
     min=0, max=RADIUS_BITS_MAX, help="Largest distance that is a match, in bits, inclusive."
 )
+COVERAGE = typer.Option(
+    min=0.0, max=1.0, help="Where parts are found: the least coverage that is a match."
+)
+DOUBTFUL = typer.Option(
+    "--review-doubtful/--ignore-doubtful",
+    help="Whether a person should look where parts are found, but not enough to be certain.",
+)
 SURFACE = typer.Option(metavar="NAME", help="Ask it only for this surface; repeat it.")
 
 
@@ -47,12 +54,20 @@ def create(
     enabled: Annotated[
         bool, typer.Option("--enabled/--disabled", help="Whether checks ask it.")
     ] = True,
+    coverage_min: Annotated[float, COVERAGE] = 0.0,
+    review_doubtful: Annotated[bool, DOUBTFUL] = False,
     json: Json = False,
 ) -> None:
     """Make an empty bank; without --surface it is for every surface."""
     with opened(ctx, json=json) as session:
         bank = session.client.create_bank(
-            name, action=action, radius=radius, surfaces=surface or (), enabled=enabled
+            name,
+            action=action,
+            radius=radius,
+            surfaces=surface or (),
+            enabled=enabled,
+            coverage_min=coverage_min,
+            review_doubtful=review_doubtful,
         )
         session.output.document(_row(bank))
 
@@ -85,6 +100,8 @@ def update(
     enabled: Annotated[
         bool | None, typer.Option("--enabled/--disabled", help="Whether checks ask it.")
     ] = None,
+    coverage_min: Annotated[float | None, COVERAGE] = None,
+    review_doubtful: Annotated[bool | None, DOUBTFUL] = None,
     json: Json = False,
 ) -> None:
     """Change what is given of a bank's policy, and nothing else."""
@@ -93,7 +110,13 @@ def update(
     surfaces = () if every_surface else surface
     with opened(ctx, json=json) as session:
         bank = session.client.update_bank(
-            name, action=action, radius=radius, surfaces=surfaces, enabled=enabled
+            name,
+            action=action,
+            radius=radius,
+            surfaces=surfaces,
+            enabled=enabled,
+            coverage_min=coverage_min,
+            review_doubtful=review_doubtful,
         )
         session.output.document(_row(bank))
 

@@ -11,7 +11,7 @@ from imageward_client.cli._exit import BY_VERDICT, EPILOG, ExitCode, most_severe
 from imageward_client.cli._output import Row, error_row, note
 from imageward_client.cli._session import Banks, Files, Json, Session, opened, read_image
 
-COLUMNS = ("file", "verdict", "entry_ids", "quality", "revision", "error")
+COLUMNS = ("file", "verdict", "entry_ids", "quality", "completeness", "revision", "error")
 
 
 def register(app: typer.Typer) -> None:
@@ -35,7 +35,7 @@ def check(
     """Check pictures against the banks.
 
     With --json one object a file: file, verdict, entry_ids, logged_entry_ids, quality,
-    low_quality and revision, or file and error.
+    low_quality, completeness and revision, or file and error.
     """
     scope = Scope(surface, tuple(bank or ()), min_revision)
     codes: set[ExitCode] = set()

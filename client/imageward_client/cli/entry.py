@@ -11,7 +11,7 @@ from imageward_client.cli._exit import EPILOG
 from imageward_client.cli._output import Row
 from imageward_client.cli._session import Json, opened
 
-COLUMNS = ("id", "bank", "state", "source", "quality", "reference", "create_time")
+COLUMNS = ("id", "bank", "state", "source", "quality", "regional_codes", "reference", "create_time")
 LIMIT = 100
 
 entry_app = typer.Typer(no_args_is_help=True, rich_markup_mode="markdown", epilog=EPILOG)
@@ -81,6 +81,7 @@ def _row(entry: Entry) -> Row:
         "state": entry.state.value,
         "source": entry.source.value,
         "quality": entry.hash.quality,
+        "regional_codes": entry.regional_code_count,
         "reference": entry.reference,
         "create_time": entry.create_time,
         "update_time": entry.update_time,

@@ -12,6 +12,7 @@ from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from imageward.v1 import error_pb2 as _error_pb2
 from imageward.v1 import hash_pb2 as _hash_pb2
+from imageward.v1 import match_pb2 as _match_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -147,6 +148,38 @@ ORIENTATION_TRANSVERSE: Orientation.ValueType  # 8
 """Mirrored along the other diagonal."""
 Global___Orientation: _TypeAlias = Orientation  # noqa: Y015
 
+class _Method:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _MethodEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Method.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    METHOD_UNSPECIFIED: _Method.ValueType  # 0
+    """Never sent."""
+    METHOD_WHOLE: _Method.ValueType  # 1
+    """By the hash of all of it."""
+    METHOD_TRIMMED: _Method.ValueType  # 2
+    """By the hash of what is left without borders, bars and an app's chrome."""
+    METHOD_PARTS: _Method.ValueType  # 3
+    """By its parts."""
+    METHOD_PARTS_MIRRORED: _Method.ValueType  # 4
+    """By its parts, mirrored."""
+
+class Method(_Method, metaclass=_MethodEnumTypeWrapper):
+    """Method is how a picture was found."""
+
+METHOD_UNSPECIFIED: Method.ValueType  # 0
+"""Never sent."""
+METHOD_WHOLE: Method.ValueType  # 1
+"""By the hash of all of it."""
+METHOD_TRIMMED: Method.ValueType  # 2
+"""By the hash of what is left without borders, bars and an app's chrome."""
+METHOD_PARTS: Method.ValueType  # 3
+"""By its parts."""
+METHOD_PARTS_MIRRORED: Method.ValueType  # 4
+"""By its parts, mirrored."""
+Global___Method: _TypeAlias = Method  # noqa: Y015
+
 @_typing.final
 class Policy(_message.Message):
     """Policy is how a bank is matched and what a match means."""
@@ -157,12 +190,23 @@ class Policy(_message.Message):
     RADIUS_BITS_FIELD_NUMBER: _builtins.int
     SURFACES_FIELD_NUMBER: _builtins.int
     ENABLED_FIELD_NUMBER: _builtins.int
+    COVERAGE_MIN_FIELD_NUMBER: _builtins.int
+    REVIEW_DOUBTFUL_FIELD_NUMBER: _builtins.int
     action: Global___Action.ValueType
     """What a match means. Default BLOCK."""
     radius_bits: _builtins.int
     """Largest Hamming distance that is a match, in bits, inclusive, 0..63. Default 31."""
     enabled: _builtins.bool
     """Whether checks ask the bank. Default true."""
+    coverage_min: _builtins.float
+    """For pictures that are found by their parts: the least coverage that is a match,
+    0..1. What the server itself needs to be certain holds beside it, so the default,
+    0, means that alone.
+    """
+    review_doubtful: _builtins.bool
+    """Whether a person should look where parts of a picture are found, but not enough
+    to be certain. Default false: that is no match.
+    """
     @_builtins.property
     def surfaces(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Surfaces the bank is for, each of those the server was configured with.
@@ -176,19 +220,29 @@ class Policy(_message.Message):
         radius_bits: _builtins.int | None = ...,
         surfaces: _abc.Iterable[_builtins.str] | None = ...,
         enabled: _builtins.bool | None = ...,
+        coverage_min: _builtins.float | None = ...,
+        review_doubtful: _builtins.bool | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_enabled", b"_enabled", "_radius_bits", b"_radius_bits", "enabled", b"enabled", "radius_bits", b"radius_bits"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_coverage_min", b"_coverage_min", "_enabled", b"_enabled", "_radius_bits", b"_radius_bits", "_review_doubtful", b"_review_doubtful", "coverage_min", b"coverage_min", "enabled", b"enabled", "radius_bits", b"radius_bits", "review_doubtful", b"review_doubtful"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_enabled", b"_enabled", "_radius_bits", b"_radius_bits", "action", b"action", "enabled", b"enabled", "radius_bits", b"radius_bits", "surfaces", b"surfaces"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_coverage_min", b"_coverage_min", "_enabled", b"_enabled", "_radius_bits", b"_radius_bits", "_review_doubtful", b"_review_doubtful", "action", b"action", "coverage_min", b"coverage_min", "enabled", b"enabled", "radius_bits", b"radius_bits", "review_doubtful", b"review_doubtful", "surfaces", b"surfaces"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__coverage_min: _TypeAlias = _typing.Literal["coverage_min"]  # noqa: Y015
+    _WhichOneofArgType__coverage_min: _TypeAlias = _typing.Literal["_coverage_min", b"_coverage_min"]  # noqa: Y015
     _WhichOneofReturnType__enabled: _TypeAlias = _typing.Literal["enabled"]  # noqa: Y015
     _WhichOneofArgType__enabled: _TypeAlias = _typing.Literal["_enabled", b"_enabled"]  # noqa: Y015
     _WhichOneofReturnType__radius_bits: _TypeAlias = _typing.Literal["radius_bits"]  # noqa: Y015
     _WhichOneofArgType__radius_bits: _TypeAlias = _typing.Literal["_radius_bits", b"_radius_bits"]  # noqa: Y015
+    _WhichOneofReturnType__review_doubtful: _TypeAlias = _typing.Literal["review_doubtful"]  # noqa: Y015
+    _WhichOneofArgType__review_doubtful: _TypeAlias = _typing.Literal["_review_doubtful", b"_review_doubtful"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__coverage_min) -> _WhichOneofReturnType__coverage_min | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__enabled) -> _WhichOneofReturnType__enabled | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__radius_bits) -> _WhichOneofReturnType__radius_bits | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__review_doubtful) -> _WhichOneofReturnType__review_doubtful | None: ...
 
 Global___Policy: _TypeAlias = Policy  # noqa: Y015
 
@@ -240,7 +294,7 @@ Global___Bank: _TypeAlias = Bank  # noqa: Y015
 
 @_typing.final
 class Entry(_message.Message):
-    """Entry is one banked picture, kept as its hash alone."""
+    """Entry is one banked picture, kept as its hashes alone."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -253,6 +307,7 @@ class Entry(_message.Message):
     CREATE_TIME_FIELD_NUMBER: _builtins.int
     UPDATE_TIME_FIELD_NUMBER: _builtins.int
     REVISION_FIELD_NUMBER: _builtins.int
+    REGIONAL_CODE_COUNT_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """Opaque, unique on this server, never used again. At most 64 characters."""
     bank: _builtins.str
@@ -265,6 +320,10 @@ class Entry(_message.Message):
     """The caller's own number for it."""
     revision: _builtins.int
     """The revision of its last change."""
+    regional_code_count: _builtins.int
+    """How many regional codes are kept of it, 0..248, by which parts of the picture are
+    found. 0: it is found as a whole only.
+    """
     @_builtins.property
     def hash(self) -> _hash_pb2.PdqHash:
         """Its hash; personal data, for reviewers only."""
@@ -289,10 +348,11 @@ class Entry(_message.Message):
         create_time: _timestamp_pb2.Timestamp | None = ...,
         update_time: _timestamp_pb2.Timestamp | None = ...,
         revision: _builtins.int = ...,
+        regional_code_count: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "hash", b"hash", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["bank", b"bank", "create_time", b"create_time", "hash", b"hash", "id", b"id", "reference", b"reference", "revision", b"revision", "source", b"source", "state", b"state", "update_time", b"update_time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bank", b"bank", "create_time", b"create_time", "hash", b"hash", "id", b"id", "reference", b"reference", "regional_code_count", b"regional_code_count", "revision", b"revision", "source", b"source", "state", b"state", "update_time", b"update_time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -468,7 +528,7 @@ class UpdateBankRequest(_message.Message):
     @_builtins.property
     def update_mask(self) -> _field_mask_pb2.FieldMask:
         """Which fields of the policy change, at least one of: action, radius_bits,
-        surfaces, enabled.
+        surfaces, enabled, coverage_min, review_doubtful.
         """
 
     def __init__(
@@ -518,29 +578,37 @@ class NewEntry(_message.Message):
 
     IMAGE_FIELD_NUMBER: _builtins.int
     HASH_FIELD_NUMBER: _builtins.int
+    FINGERPRINT_FIELD_NUMBER: _builtins.int
     REFERENCE_FIELD_NUMBER: _builtins.int
     image: _builtins.bytes
     """The picture, as in CheckImageRequest.image. It is hashed and not kept."""
+    fingerprint: _builtins.bytes
+    """All hashes of the picture, as GetEntryResponse.fingerprint has them: for lists
+    that servers of this kind exchange.
+    """
     reference: _builtins.str
     """The caller's own number for it, 0..128 printable characters. Not a person's
     name.
     """
     @_builtins.property
     def hash(self) -> _hash_pb2.PdqHash:
-        """The hash. Without a quality it is taken on trust."""
+        """The hash. Without a quality it is taken on trust. Parts of the picture will not
+        be found.
+        """
 
     def __init__(
         self,
         *,
         image: _builtins.bytes = ...,
         hash: _hash_pb2.PdqHash | None = ...,
+        fingerprint: _builtins.bytes = ...,
         reference: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["content", b"content", "hash", b"hash", "image", b"image"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["content", b"content", "fingerprint", b"fingerprint", "hash", b"hash", "image", b"image"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["content", b"content", "hash", b"hash", "image", b"image", "reference", b"reference"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["content", b"content", "fingerprint", b"fingerprint", "hash", b"hash", "image", b"image", "reference", b"reference"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_content: _TypeAlias = _typing.Literal["image", "hash"]  # noqa: Y015
+    _WhichOneofReturnType_content: _TypeAlias = _typing.Literal["image", "hash", "fingerprint"]  # noqa: Y015
     _WhichOneofArgType_content: _TypeAlias = _typing.Literal["content", b"content"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_content) -> _WhichOneofReturnType_content | None: ...
 
@@ -759,16 +827,20 @@ class GetEntryRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     ENTRY_ID_FIELD_NUMBER: _builtins.int
+    WITH_FINGERPRINT_FIELD_NUMBER: _builtins.int
     entry_id: _builtins.str
     """Its id."""
+    with_fingerprint: _builtins.bool
+    """Whether to return its fingerprint."""
     def __init__(
         self,
         *,
         entry_id: _builtins.str = ...,
+        with_fingerprint: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["entry_id", b"entry_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["entry_id", b"entry_id", "with_fingerprint", b"with_fingerprint"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -781,6 +853,11 @@ class GetEntryResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     ENTRY_FIELD_NUMBER: _builtins.int
+    FINGERPRINT_FIELD_NUMBER: _builtins.int
+    fingerprint: _builtins.bytes
+    """All its hashes, where they were asked for: at most 3,600 bytes, of the version that
+    the first byte says. Personal data, for reviewers only.
+    """
     @_builtins.property
     def entry(self) -> Global___Entry:
         """The entry."""
@@ -789,10 +866,11 @@ class GetEntryResponse(_message.Message):
         self,
         *,
         entry: Global___Entry | None = ...,
+        fingerprint: _builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["entry", b"entry"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["entry", b"entry"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["entry", b"entry", "fingerprint", b"fingerprint"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -863,6 +941,32 @@ class ListEntriesResponse(_message.Message):
 Global___ListEntriesResponse: _TypeAlias = ListEntriesResponse  # noqa: Y015
 
 @_typing.final
+class Point(_message.Message):
+    """Point is a place in a picture."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    X_FIELD_NUMBER: _builtins.int
+    Y_FIELD_NUMBER: _builtins.int
+    x: _builtins.float
+    """From the left, 0..1 of the picture's width; outside of that it is beyond its sides."""
+    y: _builtins.float
+    """From the top, 0..1 of the picture's height, likewise."""
+    def __init__(
+        self,
+        *,
+        x: _builtins.float = ...,
+        y: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["x", b"x", "y", b"y"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Point: _TypeAlias = Point  # noqa: Y015
+
+@_typing.final
 class FindMatchesRequest(_message.Message):
     """FindMatchesRequest asks a reviewer's question."""
 
@@ -873,7 +977,7 @@ class FindMatchesRequest(_message.Message):
     BANKS_FIELD_NUMBER: _builtins.int
     RADIUS_BITS_FIELD_NUMBER: _builtins.int
     image: _builtins.bytes
-    """A picture, as in CheckImageRequest.image, in all 8 orientations."""
+    """A picture, as in CheckImageRequest.image: every pass is run."""
     radius_bits: _builtins.int
     """Largest distance shown, in bits, 0..63. Absent: each bank's own radius."""
     @_builtins.property
@@ -916,10 +1020,13 @@ class FindMatchesResponse(_message.Message):
     MATCHES_FIELD_NUMBER: _builtins.int
     REVISION_FIELD_NUMBER: _builtins.int
     QUALITY_FIELD_NUMBER: _builtins.int
+    COMPLETENESS_FIELD_NUMBER: _builtins.int
     revision: _builtins.int
     """The revision it was answered at."""
     quality: _builtins.int
     """Detail of the image, 0..100; absent for a hash sent without its quality."""
+    completeness: _match_pb2.Completeness.ValueType
+    """How much has looked."""
     @_builtins.property
     def matches(self) -> _containers.RepeatedCompositeFieldContainer[Global___Match]:
         """The matches, nearest first, at most 100."""
@@ -930,10 +1037,11 @@ class FindMatchesResponse(_message.Message):
         matches: _abc.Iterable[Global___Match] | None = ...,
         revision: _builtins.int = ...,
         quality: _builtins.int | None = ...,
+        completeness: _match_pb2.Completeness.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_quality", b"_quality", "quality", b"quality"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_quality", b"_quality", "matches", b"matches", "quality", b"quality", "revision", b"revision"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_quality", b"_quality", "completeness", b"completeness", "matches", b"matches", "quality", b"quality", "revision", b"revision"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__quality: _TypeAlias = _typing.Literal["quality"]  # noqa: Y015
     _WhichOneofArgType__quality: _TypeAlias = _typing.Literal["_quality", b"_quality"]  # noqa: Y015
@@ -943,7 +1051,7 @@ Global___FindMatchesResponse: _TypeAlias = FindMatchesResponse  # noqa: Y015
 
 @_typing.final
 class Match(_message.Message):
-    """Match is an entry near the picture that was asked about."""
+    """Match is an entry near the picture that was asked about, and how it was found."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -951,27 +1059,70 @@ class Match(_message.Message):
     BANK_FIELD_NUMBER: _builtins.int
     DISTANCE_BITS_FIELD_NUMBER: _builtins.int
     ORIENTATION_FIELD_NUMBER: _builtins.int
+    METHOD_FIELD_NUMBER: _builtins.int
+    CERTAIN_FIELD_NUMBER: _builtins.int
+    COVERAGE_FIELD_NUMBER: _builtins.int
+    INLIERS_FIELD_NUMBER: _builtins.int
+    CORNERS_IN_QUERY_FIELD_NUMBER: _builtins.int
+    CORNERS_IN_ENTRY_FIELD_NUMBER: _builtins.int
     entry_id: _builtins.str
     """The entry."""
     bank: _builtins.str
     """The name of its bank."""
     distance_bits: _builtins.int
-    """Hamming distance in bits, 0..63."""
+    """Hamming distance in bits, 0..63; absent where parts were found."""
     orientation: Global___Orientation.ValueType
-    """How the query was turned or mirrored to be that near."""
+    """How the query was turned or mirrored to be that near; unspecified where parts were
+    found: the corners say it.
+    """
+    method: Global___Method.ValueType
+    """How it was found."""
+    certain: _builtins.bool
+    """Whether it is enough to block. Otherwise parts agree, but too few, or the picture
+    has too little detail for its hash to be relied on.
+    """
+    coverage: _builtins.float
+    """How much of the one picture was found in the other, 0..1; absent where a hash of
+    the whole was.
+    """
+    inliers: _builtins.int
+    """Regional codes that agree on where the one lies in the other; 0 likewise."""
+    @_builtins.property
+    def corners_in_query(self) -> _containers.RepeatedCompositeFieldContainer[Global___Point]:
+        """Where the banked picture lies in the one that was asked about: its corners, clockwise
+        from its own top left. Empty likewise.
+        """
+
+    @_builtins.property
+    def corners_in_entry(self) -> _containers.RepeatedCompositeFieldContainer[Global___Point]:
+        """Where the picture that was asked about lies in the banked one, likewise."""
+
     def __init__(
         self,
         *,
         entry_id: _builtins.str = ...,
         bank: _builtins.str = ...,
-        distance_bits: _builtins.int = ...,
+        distance_bits: _builtins.int | None = ...,
         orientation: Global___Orientation.ValueType = ...,
+        method: Global___Method.ValueType = ...,
+        certain: _builtins.bool = ...,
+        coverage: _builtins.float | None = ...,
+        inliers: _builtins.int = ...,
+        corners_in_query: _abc.Iterable[Global___Point] | None = ...,
+        corners_in_entry: _abc.Iterable[Global___Point] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_coverage", b"_coverage", "_distance_bits", b"_distance_bits", "coverage", b"coverage", "distance_bits", b"distance_bits"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["bank", b"bank", "distance_bits", b"distance_bits", "entry_id", b"entry_id", "orientation", b"orientation"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_coverage", b"_coverage", "_distance_bits", b"_distance_bits", "bank", b"bank", "certain", b"certain", "corners_in_entry", b"corners_in_entry", "corners_in_query", b"corners_in_query", "coverage", b"coverage", "distance_bits", b"distance_bits", "entry_id", b"entry_id", "inliers", b"inliers", "method", b"method", "orientation", b"orientation"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__coverage: _TypeAlias = _typing.Literal["coverage"]  # noqa: Y015
+    _WhichOneofArgType__coverage: _TypeAlias = _typing.Literal["_coverage", b"_coverage"]  # noqa: Y015
+    _WhichOneofReturnType__distance_bits: _TypeAlias = _typing.Literal["distance_bits"]  # noqa: Y015
+    _WhichOneofArgType__distance_bits: _TypeAlias = _typing.Literal["_distance_bits", b"_distance_bits"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__coverage) -> _WhichOneofReturnType__coverage | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__distance_bits) -> _WhichOneofReturnType__distance_bits | None: ...
 
 Global___Match: _TypeAlias = Match  # noqa: Y015
 
@@ -1004,6 +1155,7 @@ class GetStatsResponse(_message.Message):
     BANKS_FIELD_NUMBER: _builtins.int
     SERVER_VERSION_FIELD_NUMBER: _builtins.int
     START_TIME_FIELD_NUMBER: _builtins.int
+    REGIONAL_CODE_COUNT_FIELD_NUMBER: _builtins.int
     revision: _builtins.int
     """The last revision the index has applied."""
     store_revision: _builtins.int
@@ -1012,6 +1164,8 @@ class GetStatsResponse(_message.Message):
     """Hashes that checks are answered from."""
     server_version: _builtins.str
     """The server's version."""
+    regional_code_count: _builtins.int
+    """Regional codes that checks are answered from."""
     @_builtins.property
     def banks(self) -> _containers.RepeatedCompositeFieldContainer[Global___BankStats]:
         """Counts of each bank, by name."""
@@ -1029,10 +1183,11 @@ class GetStatsResponse(_message.Message):
         banks: _abc.Iterable[Global___BankStats] | None = ...,
         server_version: _builtins.str = ...,
         start_time: _timestamp_pb2.Timestamp | None = ...,
+        regional_code_count: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["start_time", b"start_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["banks", b"banks", "index_size", b"index_size", "revision", b"revision", "server_version", b"server_version", "start_time", b"start_time", "store_revision", b"store_revision"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["banks", b"banks", "index_size", b"index_size", "regional_code_count", b"regional_code_count", "revision", b"revision", "server_version", b"server_version", "start_time", b"start_time", "store_revision", b"store_revision"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -79,6 +79,18 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """A mistake in the server. INTERNAL, with a request id that its log repeats."""
     ERROR_REASON_REFUSED: _ErrorReason.ValueType  # 26
     """A service outside imageward's own, such as health, refused. Any status."""
+    ERROR_REASON_OVERLOADED: _ErrorReason.ValueType  # 27
+    """The server, or the caller's share of it, has no room for the call, which was not
+    begun. RESOURCE_EXHAUSTED, with RetryInfo.
+    """
+    ERROR_REASON_RATE_LIMITED: _ErrorReason.ValueType  # 28
+    """The caller makes more calls a second than it may. RESOURCE_EXHAUSTED, with RetryInfo."""
+    ERROR_REASON_IMAGE_TOO_COSTLY: _ErrorReason.ValueType  # 29
+    """The image takes longer to decode than an image may. INVALID_ARGUMENT."""
+    ERROR_REASON_TOO_MANY_COSTLY_IMAGES: _ErrorReason.ValueType  # 30
+    """The image takes long to decode, and so do as many others as may at once.
+    RESOURCE_EXHAUSTED, with RetryInfo.
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """ErrorReason is the machine-readable cause of every answer that is not OK. It
@@ -140,6 +152,18 @@ ERROR_REASON_INTERNAL: ErrorReason.ValueType  # 25
 """A mistake in the server. INTERNAL, with a request id that its log repeats."""
 ERROR_REASON_REFUSED: ErrorReason.ValueType  # 26
 """A service outside imageward's own, such as health, refused. Any status."""
+ERROR_REASON_OVERLOADED: ErrorReason.ValueType  # 27
+"""The server, or the caller's share of it, has no room for the call, which was not
+begun. RESOURCE_EXHAUSTED, with RetryInfo.
+"""
+ERROR_REASON_RATE_LIMITED: ErrorReason.ValueType  # 28
+"""The caller makes more calls a second than it may. RESOURCE_EXHAUSTED, with RetryInfo."""
+ERROR_REASON_IMAGE_TOO_COSTLY: ErrorReason.ValueType  # 29
+"""The image takes longer to decode than an image may. INVALID_ARGUMENT."""
+ERROR_REASON_TOO_MANY_COSTLY_IMAGES: ErrorReason.ValueType  # 30
+"""The image takes long to decode, and so do as many others as may at once.
+RESOURCE_EXHAUSTED, with RetryInfo.
+"""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015
 
 @_typing.final

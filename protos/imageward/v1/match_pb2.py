@@ -26,31 +26,33 @@ from imageward.v1 import error_pb2 as imageward_dot_v1_dot_error__pb2
 from imageward.v1 import hash_pb2 as imageward_dot_v1_dot_hash__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18imageward/v1/match.proto\x12\x0cimageward.v1\x1a\x18imageward/v1/error.proto\x1a\x17imageward/v1/hash.proto\"F\n\nCheckScope\x12\x0f\n\x07surface\x18\x01 \x01(\t\x12\r\n\x05\x62\x61nks\x18\x02 \x03(\t\x12\x18\n\x10minimum_revision\x18\x03 \x01(\x03\"\x99\x01\n\x0b\x43heckResult\x12&\n\x07verdict\x18\x01 \x01(\x0e\x32\x15.imageward.v1.Verdict\x12\x11\n\tentry_ids\x18\x02 \x03(\t\x12\x18\n\x10logged_entry_ids\x18\x03 \x03(\t\x12\x14\n\x07quality\x18\x04 \x01(\x05H\x00\x88\x01\x01\x12\x13\n\x0blow_quality\x18\x05 \x01(\x08\x42\n\n\x08_quality\"K\n\x11\x43heckImageRequest\x12\r\n\x05image\x18\x01 \x01(\x0c\x12\'\n\x05scope\x18\x02 \x01(\x0b\x32\x18.imageward.v1.CheckScope\"Q\n\x12\x43heckImageResponse\x12)\n\x06result\x18\x01 \x01(\x0b\x32\x19.imageward.v1.CheckResult\x12\x10\n\x08revision\x18\x02 \x01(\x03\"d\n\x12\x43heckHashesRequest\x12%\n\x06hashes\x18\x01 \x03(\x0b\x32\x15.imageward.v1.PdqHash\x12\'\n\x05scope\x18\x02 \x01(\x0b\x32\x18.imageward.v1.CheckScope\"S\n\x13\x43heckHashesResponse\x12*\n\x07results\x18\x01 \x03(\x0b\x32\x19.imageward.v1.CheckResult\x12\x10\n\x08revision\x18\x02 \x01(\x03\"\x90\x01\n\x12\x43heckStreamRequest\x12\x10\n\x08sequence\x18\x01 \x01(\x04\x12\'\n\x05scope\x18\x02 \x01(\x0b\x32\x18.imageward.v1.CheckScope\x12\x0f\n\x05image\x18\x03 \x01(\x0cH\x00\x12%\n\x04hash\x18\x04 \x01(\x0b\x32\x15.imageward.v1.PdqHashH\x00\x42\x07\n\x05query\"\x9b\x01\n\x13\x43heckStreamResponse\x12\x10\n\x08sequence\x18\x01 \x01(\x04\x12+\n\x06result\x18\x02 \x01(\x0b\x32\x19.imageward.v1.CheckResultH\x00\x12(\n\x07refusal\x18\x03 \x01(\x0b\x32\x15.imageward.v1.RefusalH\x00\x12\x10\n\x08revision\x18\x04 \x01(\x03\x42\t\n\x07outcome*v\n\x07Verdict\x12\x17\n\x13VERDICT_UNSPECIFIED\x10\x00\x12\x11\n\rVERDICT_ALLOW\x10\x01\x12\x12\n\x0eVERDICT_REVIEW\x10\x02\x12\x11\n\rVERDICT_BLOCK\x10\x03\x12\x18\n\x14VERDICT_INCONCLUSIVE\x10\x04\x32\x8b\x02\n\x0cMatchService\x12O\n\nCheckImage\x12\x1f.imageward.v1.CheckImageRequest\x1a .imageward.v1.CheckImageResponse\x12R\n\x0b\x43heckHashes\x12 .imageward.v1.CheckHashesRequest\x1a!.imageward.v1.CheckHashesResponse\x12V\n\x0b\x43heckStream\x12 .imageward.v1.CheckStreamRequest\x1a!.imageward.v1.CheckStreamResponse(\x01\x30\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18imageward/v1/match.proto\x12\x0cimageward.v1\x1a\x18imageward/v1/error.proto\x1a\x17imageward/v1/hash.proto\"F\n\nCheckScope\x12\x0f\n\x07surface\x18\x01 \x01(\t\x12\r\n\x05\x62\x61nks\x18\x02 \x03(\t\x12\x18\n\x10minimum_revision\x18\x03 \x01(\x03\"\xcb\x01\n\x0b\x43heckResult\x12&\n\x07verdict\x18\x01 \x01(\x0e\x32\x15.imageward.v1.Verdict\x12\x11\n\tentry_ids\x18\x02 \x03(\t\x12\x18\n\x10logged_entry_ids\x18\x03 \x03(\t\x12\x14\n\x07quality\x18\x04 \x01(\x05H\x00\x88\x01\x01\x12\x13\n\x0blow_quality\x18\x05 \x01(\x08\x12\x30\n\x0c\x63ompleteness\x18\x06 \x01(\x0e\x32\x1a.imageward.v1.CompletenessB\n\n\x08_quality\"K\n\x11\x43heckImageRequest\x12\r\n\x05image\x18\x01 \x01(\x0c\x12\'\n\x05scope\x18\x02 \x01(\x0b\x32\x18.imageward.v1.CheckScope\"Q\n\x12\x43heckImageResponse\x12)\n\x06result\x18\x01 \x01(\x0b\x32\x19.imageward.v1.CheckResult\x12\x10\n\x08revision\x18\x02 \x01(\x03\"d\n\x12\x43heckHashesRequest\x12%\n\x06hashes\x18\x01 \x03(\x0b\x32\x15.imageward.v1.PdqHash\x12\'\n\x05scope\x18\x02 \x01(\x0b\x32\x18.imageward.v1.CheckScope\"S\n\x13\x43heckHashesResponse\x12*\n\x07results\x18\x01 \x03(\x0b\x32\x19.imageward.v1.CheckResult\x12\x10\n\x08revision\x18\x02 \x01(\x03\"\x90\x01\n\x12\x43heckStreamRequest\x12\x10\n\x08sequence\x18\x01 \x01(\x04\x12\'\n\x05scope\x18\x02 \x01(\x0b\x32\x18.imageward.v1.CheckScope\x12\x0f\n\x05image\x18\x03 \x01(\x0cH\x00\x12%\n\x04hash\x18\x04 \x01(\x0b\x32\x15.imageward.v1.PdqHashH\x00\x42\x07\n\x05query\"\x9b\x01\n\x13\x43heckStreamResponse\x12\x10\n\x08sequence\x18\x01 \x01(\x04\x12+\n\x06result\x18\x02 \x01(\x0b\x32\x19.imageward.v1.CheckResultH\x00\x12(\n\x07refusal\x18\x03 \x01(\x0b\x32\x15.imageward.v1.RefusalH\x00\x12\x10\n\x08revision\x18\x04 \x01(\x03\x42\t\n\x07outcome*v\n\x07Verdict\x12\x17\n\x13VERDICT_UNSPECIFIED\x10\x00\x12\x11\n\rVERDICT_ALLOW\x10\x01\x12\x12\n\x0eVERDICT_REVIEW\x10\x02\x12\x11\n\rVERDICT_BLOCK\x10\x03\x12\x18\n\x14VERDICT_INCONCLUSIVE\x10\x04*\x7f\n\x0c\x43ompleteness\x12\x1c\n\x18\x43OMPLETENESS_UNSPECIFIED\x10\x00\x12\x19\n\x15\x43OMPLETENESS_COMPLETE\x10\x01\x12\x1a\n\x16\x43OMPLETENESS_CUT_SHORT\x10\x02\x12\x1a\n\x16\x43OMPLETENESS_HASH_ONLY\x10\x03\x32\x8b\x02\n\x0cMatchService\x12O\n\nCheckImage\x12\x1f.imageward.v1.CheckImageRequest\x1a .imageward.v1.CheckImageResponse\x12R\n\x0b\x43heckHashes\x12 .imageward.v1.CheckHashesRequest\x1a!.imageward.v1.CheckHashesResponse\x12V\n\x0b\x43heckStream\x12 .imageward.v1.CheckStreamRequest\x1a!.imageward.v1.CheckStreamResponse(\x01\x30\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'imageward.v1.match_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_VERDICT']._serialized_start=973
-  _globals['_VERDICT']._serialized_end=1091
+  _globals['_VERDICT']._serialized_start=1023
+  _globals['_VERDICT']._serialized_end=1141
+  _globals['_COMPLETENESS']._serialized_start=1143
+  _globals['_COMPLETENESS']._serialized_end=1270
   _globals['_CHECKSCOPE']._serialized_start=93
   _globals['_CHECKSCOPE']._serialized_end=163
   _globals['_CHECKRESULT']._serialized_start=166
-  _globals['_CHECKRESULT']._serialized_end=319
-  _globals['_CHECKIMAGEREQUEST']._serialized_start=321
-  _globals['_CHECKIMAGEREQUEST']._serialized_end=396
-  _globals['_CHECKIMAGERESPONSE']._serialized_start=398
-  _globals['_CHECKIMAGERESPONSE']._serialized_end=479
-  _globals['_CHECKHASHESREQUEST']._serialized_start=481
-  _globals['_CHECKHASHESREQUEST']._serialized_end=581
-  _globals['_CHECKHASHESRESPONSE']._serialized_start=583
-  _globals['_CHECKHASHESRESPONSE']._serialized_end=666
-  _globals['_CHECKSTREAMREQUEST']._serialized_start=669
-  _globals['_CHECKSTREAMREQUEST']._serialized_end=813
-  _globals['_CHECKSTREAMRESPONSE']._serialized_start=816
-  _globals['_CHECKSTREAMRESPONSE']._serialized_end=971
-  _globals['_MATCHSERVICE']._serialized_start=1094
-  _globals['_MATCHSERVICE']._serialized_end=1361
+  _globals['_CHECKRESULT']._serialized_end=369
+  _globals['_CHECKIMAGEREQUEST']._serialized_start=371
+  _globals['_CHECKIMAGEREQUEST']._serialized_end=446
+  _globals['_CHECKIMAGERESPONSE']._serialized_start=448
+  _globals['_CHECKIMAGERESPONSE']._serialized_end=529
+  _globals['_CHECKHASHESREQUEST']._serialized_start=531
+  _globals['_CHECKHASHESREQUEST']._serialized_end=631
+  _globals['_CHECKHASHESRESPONSE']._serialized_start=633
+  _globals['_CHECKHASHESRESPONSE']._serialized_end=716
+  _globals['_CHECKSTREAMREQUEST']._serialized_start=719
+  _globals['_CHECKSTREAMREQUEST']._serialized_end=863
+  _globals['_CHECKSTREAMRESPONSE']._serialized_start=866
+  _globals['_CHECKSTREAMRESPONSE']._serialized_end=1021
+  _globals['_MATCHSERVICE']._serialized_start=1273
+  _globals['_MATCHSERVICE']._serialized_end=1540
 # @@protoc_insertion_point(module_scope)

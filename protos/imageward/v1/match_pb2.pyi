@@ -59,6 +59,38 @@ banked nor known not to be.
 """
 Global___Verdict: _TypeAlias = Verdict  # noqa: Y015
 
+class _Completeness:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _CompletenessEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Completeness.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    COMPLETENESS_UNSPECIFIED: _Completeness.ValueType  # 0
+    """Never sent."""
+    COMPLETENESS_COMPLETE: _Completeness.ValueType  # 1
+    """Every pass, or as many as it took to be certain of the verdict."""
+    COMPLETENESS_CUT_SHORT: _Completeness.ValueType  # 2
+    """The time ended before the passes did: what was not found may yet be there.
+    Ask again with a later deadline, or treat it as INCONCLUSIVE.
+    """
+    COMPLETENESS_HASH_ONLY: _Completeness.ValueType  # 3
+    """A hash was sent, by which no part of a picture can be found."""
+
+class Completeness(_Completeness, metaclass=_CompletenessEnumTypeWrapper):
+    """Completeness is how much of what could find a match has looked."""
+
+COMPLETENESS_UNSPECIFIED: Completeness.ValueType  # 0
+"""Never sent."""
+COMPLETENESS_COMPLETE: Completeness.ValueType  # 1
+"""Every pass, or as many as it took to be certain of the verdict."""
+COMPLETENESS_CUT_SHORT: Completeness.ValueType  # 2
+"""The time ended before the passes did: what was not found may yet be there.
+Ask again with a later deadline, or treat it as INCONCLUSIVE.
+"""
+COMPLETENESS_HASH_ONLY: Completeness.ValueType  # 3
+"""A hash was sent, by which no part of a picture can be found."""
+Global___Completeness: _TypeAlias = Completeness  # noqa: Y015
+
 @_typing.final
 class CheckScope(_message.Message):
     """CheckScope says which banks a check asks, and how fresh the answer must be."""
@@ -106,12 +138,17 @@ class CheckResult(_message.Message):
     LOGGED_ENTRY_IDS_FIELD_NUMBER: _builtins.int
     QUALITY_FIELD_NUMBER: _builtins.int
     LOW_QUALITY_FIELD_NUMBER: _builtins.int
+    COMPLETENESS_FIELD_NUMBER: _builtins.int
     verdict: Global___Verdict.ValueType
     """The strongest verdict of all matching banks."""
     quality: _builtins.int
     """Detail of the image, 0..100; absent for a hash sent without its quality."""
     low_quality: _builtins.bool
-    """True when the quality is known and under 50. A match is then REVIEW at most."""
+    """True when the quality is known and under 50. A match of the whole picture is then
+    REVIEW at most.
+    """
+    completeness: Global___Completeness.ValueType
+    """How much has looked."""
     @_builtins.property
     def entry_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Opaque ids of the entries behind a BLOCK or REVIEW, at most 100, nearest first;
@@ -132,10 +169,11 @@ class CheckResult(_message.Message):
         logged_entry_ids: _abc.Iterable[_builtins.str] | None = ...,
         quality: _builtins.int | None = ...,
         low_quality: _builtins.bool = ...,
+        completeness: Global___Completeness.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_quality", b"_quality", "quality", b"quality"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_quality", b"_quality", "entry_ids", b"entry_ids", "logged_entry_ids", b"logged_entry_ids", "low_quality", b"low_quality", "quality", b"quality", "verdict", b"verdict"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_quality", b"_quality", "completeness", b"completeness", "entry_ids", b"entry_ids", "logged_entry_ids", b"logged_entry_ids", "low_quality", b"low_quality", "quality", b"quality", "verdict", b"verdict"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__quality: _TypeAlias = _typing.Literal["quality"]  # noqa: Y015
     _WhichOneofArgType__quality: _TypeAlias = _typing.Literal["_quality", b"_quality"]  # noqa: Y015

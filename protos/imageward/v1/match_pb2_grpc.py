@@ -59,7 +59,9 @@ class MatchServiceServicer:
     """
 
     def CheckImage(self, request, context):
-        """CheckImage checks one upload by its bytes, in all 8 rotations and mirrors.
+        """CheckImage checks one upload by its bytes: as a whole in all 8 rotations and
+        mirrors, then by its parts, so that crops, screenshots and collages are found.
+        It looks until the verdict is certain or the call's deadline comes near.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

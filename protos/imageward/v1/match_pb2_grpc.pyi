@@ -36,7 +36,10 @@ class MatchServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> MatchServiceAsyncStub: ...
     CheckImage: _grpc.UnaryUnaryMultiCallable[_match_pb2.CheckImageRequest, _match_pb2.CheckImageResponse]
-    """CheckImage checks one upload by its bytes, in all 8 rotations and mirrors."""
+    """CheckImage checks one upload by its bytes: as a whole in all 8 rotations and
+    mirrors, then by its parts, so that crops, screenshots and collages are found.
+    It looks until the verdict is certain or the call's deadline comes near.
+    """
     CheckHashes: _grpc.UnaryUnaryMultiCallable[_match_pb2.CheckHashesRequest, _match_pb2.CheckHashesResponse]
     """CheckHashes checks up to 1,024 PDQ hashes, each exactly as it is given: a
     caller that hashes itself sends the 8 orientations it wants to be found.
@@ -54,7 +57,10 @@ class MatchServiceAsyncStub(MatchServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     CheckImage: _aio.UnaryUnaryMultiCallable[_match_pb2.CheckImageRequest, _match_pb2.CheckImageResponse]  # type: ignore[assignment]
-    """CheckImage checks one upload by its bytes, in all 8 rotations and mirrors."""
+    """CheckImage checks one upload by its bytes: as a whole in all 8 rotations and
+    mirrors, then by its parts, so that crops, screenshots and collages are found.
+    It looks until the verdict is certain or the call's deadline comes near.
+    """
     CheckHashes: _aio.UnaryUnaryMultiCallable[_match_pb2.CheckHashesRequest, _match_pb2.CheckHashesResponse]  # type: ignore[assignment]
     """CheckHashes checks up to 1,024 PDQ hashes, each exactly as it is given: a
     caller that hashes itself sends the 8 orientations it wants to be found.
@@ -75,7 +81,10 @@ class MatchServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _match_pb2.CheckImageRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_match_pb2.CheckImageResponse, _abc.Awaitable[_match_pb2.CheckImageResponse]]:
-        """CheckImage checks one upload by its bytes, in all 8 rotations and mirrors."""
+        """CheckImage checks one upload by its bytes: as a whole in all 8 rotations and
+        mirrors, then by its parts, so that crops, screenshots and collages are found.
+        It looks until the verdict is certain or the call's deadline comes near.
+        """
 
     @_abc_1.abstractmethod
     def CheckHashes(

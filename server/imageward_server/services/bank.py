@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import threading
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -11,14 +10,16 @@ from typing import Any
 import grpc
 
 from imageward.v1 import bank_pb2, bank_pb2_grpc
-from imageward_index.decode import decode_grey
-from imageward_index.matcher import Match, Matcher
-from imageward_index.pdq import hash_orientations
+from imageward_index.answer import Finding
+from imageward_index.errors import InvalidInput
+from imageward_index.matcher import Completeness, Matcher
 from imageward_index.policy import RADIUS_BITS_DEFAULT, BankSet, Policy, Selection
 from imageward_server import __version__
+from imageward_server.admission import Place
 from imageward_server.errors import InvalidRequest
+from imageward_server.hasher import Hasher
 from imageward_server.replica import Replica
-from imageward_server.services import messages, new_entry, validate
+from imageward_server.services import deadline, messages, new_entry, validate
 from imageward_server.services.paging import make_token, read_token
 from imageward_server.store import EntryState, NewEntry, Store
 
@@ -32,22 +33,25 @@ class BankService(bank_pb2_grpc.BankServiceServicer):
     Args:
         store: where changes go.
         replica: where checks, and reviewers' searches, are answered from.
+        hasher: what opens images.
         surfaces: the surfaces that policies may name.
-        cpu_places: how many calls compute at once; the others wait.
+        place: waits for a place to compute in, and holds it.
     """
 
     def __init__(
         self,
         store: Store,
         replica: Replica,
+        hasher: Hasher,
         surfaces: frozenset[str],
-        cpu_places: threading.Semaphore,
+        place: Place,
     ) -> None:
         self._store = store
         self._replica = replica
+        self._hasher = hasher
         self._surfaces = surfaces
-        self._cpu_places = cpu_places
-        self._matcher = Matcher(replica.index)
+        self._place = place
+        self._matcher = Matcher(replica.hashes, replica.codes)
         self._started_us = time.time_ns() // 1000
 
     def CreateBank(
@@ -111,8 +115,7 @@ class BankService(bank_pb2_grpc.BankServiceServicer):
         del context
         new_entry.check_request(request)
         self._store.get_bank(request.bank)  # before any picture is decoded for nothing
-        with self._cpu_places:
-            outcomes = [new_entry.attempt(new) for new in request.entries]
+        outcomes = [self._attempt(new) for new in request.entries]
         accepted = [outcome for outcome in outcomes if isinstance(outcome, NewEntry)]
         addition = self._store.add_entries(request.bank, request.request_id, accepted)
         self._replica.catch_up()
@@ -144,8 +147,14 @@ class BankService(bank_pb2_grpc.BankServiceServicer):
     ) -> bank_pb2.GetEntryResponse:
         """Return one entry."""
         del context
-        record = self._store.get_entry(validate.entry_id(request.entry_id))
-        return bank_pb2.GetEntryResponse(entry=messages.entry_message(record, self._stored_banks()))
+        entry_id = validate.entry_id(request.entry_id)
+        record = self._store.get_entry(entry_id)
+        response = bank_pb2.GetEntryResponse(
+            entry=messages.entry_message(record, self._stored_banks())
+        )
+        if request.with_fingerprint:
+            response.fingerprint = self._store.get_fingerprint(entry_id).to_bytes()
+        return response
 
     def ListEntries(
         self, request: bank_pb2.ListEntriesRequest, context: grpc.ServicerContext
@@ -180,12 +189,13 @@ class BankService(bank_pb2_grpc.BankServiceServicer):
         names = validate.bank_names(request.banks)
         radius = request.radius_bits if request.HasField("radius_bits") else None
         selection = Selection.of([banks.named(name) for name in names] or banks, radius)
-        with self._cpu_places:
-            found, quality = self._find(request, selection)
+        with self._place():
+            found, quality, completeness = self._find(request, selection)
         return bank_pb2.FindMatchesResponse(
-            matches=[messages.match_message(match, banks) for match in found],
+            matches=[messages.match_message(finding, banks) for finding in found],
             revision=revision,
             quality=quality,
+            completeness=messages.completeness_number(completeness),
         )
 
     def GetStats(
@@ -196,7 +206,8 @@ class BankService(bank_pb2_grpc.BankServiceServicer):
         return bank_pb2.GetStatsResponse(
             revision=self._replica.revision,
             store_revision=self._store.revision(),
-            index_size=len(self._replica.index),
+            index_size=len(self._replica.hashes),
+            regional_code_count=len(self._replica.codes),
             banks=[
                 bank_pb2.BankStats(
                     bank=record.bank.name,
@@ -209,6 +220,11 @@ class BankService(bank_pb2_grpc.BankServiceServicer):
             start_time=messages.timestamp(self._started_us),
         )
 
+    def _attempt(self, new: bank_pb2.NewEntry) -> NewEntry | InvalidInput:
+        # One at a time, so that a check need not wait for a whole batch of pictures.
+        with self._place():
+            return new_entry.attempt(new, self._hasher)
+
     def _set_state(self, written_ids: Sequence[str], state: EntryState) -> tuple[int, int]:
         revision, changed = self._store.set_state(validate.entry_ids(written_ids), state)
         self._replica.catch_up()
@@ -216,15 +232,19 @@ class BankService(bank_pb2_grpc.BankServiceServicer):
 
     def _find(
         self, request: bank_pb2.FindMatchesRequest, selection: Selection
-    ) -> tuple[list[Match], int | None]:
+    ) -> tuple[list[Finding], int | None, Completeness]:
         match request.WhichOneof("query"):
             case "image":
-                hashes = hash_orientations(decode_grey(request.image))
-                return self._matcher.find_image(hashes, selection), hashes.quality
+                with self._hasher.look(request.image, deadline.end()) as picture:
+                    found, completeness = self._matcher.find_image(
+                        picture, selection, deadline.usable_s()
+                    )
+                    return found, picture.whole.quality, completeness
             case "hash":
                 (code,) = validate.codes([request.hash])
                 quality = validate.quality(request.hash)
-                return self._matcher.find_hash(code, selection), quality
+                found = self._matcher.find_hash(code, quality, selection)
+                return found, quality, Completeness.HASH_ONLY
             case _:
                 raise InvalidRequest("neither an image nor a hash was sent; send one of them")
 
@@ -241,4 +261,6 @@ class BankService(bank_pb2_grpc.BankServiceServicer):
             ),
             "surfaces": validate.surfaces(policy.surfaces, self._surfaces),
             "enabled": policy.enabled if policy.HasField("enabled") else True,
+            "coverage_min": validate.share("coverage_min", policy.coverage_min),
+            "review_doubtful": policy.review_doubtful,
         }

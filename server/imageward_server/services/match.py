@@ -2,26 +2,20 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
 
 import grpc
 
 from imageward.v1 import match_pb2, match_pb2_grpc
-from imageward_index.decode import decode_grey
 from imageward_index.errors import ImagewardError
 from imageward_index.matcher import Decision, Matcher
-from imageward_index.pdq import hash_orientations
 from imageward_index.policy import Selection, Verdict
-from imageward_server.errors import DeadlineExceeded, InvalidRequest
+from imageward_server.admission import Place
+from imageward_server.errors import InvalidRequest
+from imageward_server.hasher import Hasher
 from imageward_server.replica import Replica
-from imageward_server.services import validate
+from imageward_server.services import deadline, messages, validate
 from imageward_server.status import refusal_of
-
-# What a call without a deadline waits for a revision, and a stream's question.
-WAIT_S_DEFAULT = 2.0
-# How much of the time to the deadline is waited; the rest is for the answer's way back.
-WAIT_SHARE = 0.9
 
 _VERDICTS = {
     Verdict.ALLOW: match_pb2.VERDICT_ALLOW,
@@ -36,23 +30,30 @@ class MatchService(match_pb2_grpc.MatchServiceServicer):
 
     Args:
         replica: the index and banks to answer from.
+        hasher: what opens images.
         surfaces: the surfaces that requests may name.
-        cpu_places: how many checks compute at once; the others wait.
+        place: waits for a place to compute in, and holds it.
     """
 
     def __init__(
-        self, replica: Replica, surfaces: frozenset[str], cpu_places: threading.Semaphore
+        self,
+        replica: Replica,
+        hasher: Hasher,
+        surfaces: frozenset[str],
+        place: Place,
     ) -> None:
         self._replica = replica
+        self._hasher = hasher
         self._surfaces = surfaces
-        self._cpu_places = cpu_places
-        self._matcher = Matcher(replica.index)
+        self._place = place
+        self._matcher = Matcher(replica.hashes, replica.codes)
 
     def CheckImage(
         self, request: match_pb2.CheckImageRequest, context: grpc.ServicerContext
     ) -> match_pb2.CheckImageResponse:
         """Check one upload by its bytes."""
-        revision, selection = self._scope(request.scope, _wait_s(context))
+        del context
+        revision, selection = self._scope(request.scope)
         decision = self._check_image(request.image, selection)
         return match_pb2.CheckImageResponse(result=_as_message(decision), revision=revision)
 
@@ -60,12 +61,12 @@ class MatchService(match_pb2_grpc.MatchServiceServicer):
         self, request: match_pb2.CheckHashesRequest, context: grpc.ServicerContext
     ) -> match_pb2.CheckHashesResponse:
         """Check a batch of hashes."""
-        wait_s = _wait_s(context)
+        del context
         validate.batch("hashes", len(request.hashes))
         codes = validate.codes(request.hashes)
         qualities = [validate.quality(one) for one in request.hashes]
-        revision, selection = self._scope(request.scope, wait_s)
-        with self._cpu_places:
+        revision, selection = self._scope(request.scope)
+        with self._place():
             decisions = self._matcher.check_hashes(codes, qualities, selection)
         return match_pb2.CheckHashesResponse(
             results=[_as_message(decision) for decision in decisions], revision=revision
@@ -77,7 +78,7 @@ class MatchService(match_pb2_grpc.MatchServiceServicer):
         context: grpc.ServicerContext,
     ) -> Iterator[match_pb2.CheckStreamResponse]:
         """Answer each question in the order it came."""
-        del context  # a stream has no deadline for each of its questions
+        del context
         for request in request_iterator:
             try:
                 result, revision = self._check_one(request)
@@ -92,46 +93,32 @@ class MatchService(match_pb2_grpc.MatchServiceServicer):
     def _check_one(
         self, request: match_pb2.CheckStreamRequest
     ) -> tuple[match_pb2.CheckResult, int]:
-        revision, selection = self._scope(request.scope, WAIT_S_DEFAULT)
+        revision, selection = self._scope(request.scope)
         match request.WhichOneof("query"):
             case "image":
                 decision = self._check_image(request.image, selection)
             case "hash":
                 codes = validate.codes([request.hash])
                 qualities = [validate.quality(request.hash)]
-                with self._cpu_places:
+                with self._place():
                     (decision,) = self._matcher.check_hashes(codes, qualities, selection)
             case _:
                 raise InvalidRequest("neither an image nor a hash was sent; send one of them")
         return _as_message(decision), revision
 
     def _check_image(self, image: bytes, selection: Selection) -> Decision:
-        with self._cpu_places:
-            return self._matcher.check_image(hash_orientations(decode_grey(image)), selection)
+        with self._place(), self._hasher.look(image, deadline.end()) as picture:
+            return self._matcher.check_image(picture, selection, deadline.usable_s())
 
-    def _scope(self, scope: match_pb2.CheckScope, wait_s: float) -> tuple[int, Selection]:
+    def _scope(self, scope: match_pb2.CheckScope) -> tuple[int, Selection]:
         """Read which banks are asked, and the revision that is sure to be searched."""
         if scope.surface:
             validate.surfaces([scope.surface], self._surfaces)
         names = validate.bank_names(scope.banks)
         if scope.minimum_revision > self._replica.revision:
-            self._replica.wait_for(scope.minimum_revision, wait_s)
+            self._replica.wait_for(scope.minimum_revision, deadline.usable_s())
         revision = self._replica.revision
         return revision, self._replica.banks.select(scope.surface, names)
-
-
-def _wait_s(context: grpc.ServicerContext) -> float:
-    """Say how long the call may wait for a revision, in seconds.
-
-    Raises:
-        DeadlineExceeded: the caller waits no more, so nothing is computed for it.
-    """
-    left_s = context.time_remaining()
-    if left_s is None:
-        return WAIT_S_DEFAULT
-    if left_s <= 0:
-        raise DeadlineExceeded("the deadline passed before the call was begun; allow more time")
-    return left_s * WAIT_SHARE
 
 
 def _as_message(decision: Decision) -> match_pb2.CheckResult:
@@ -141,4 +128,5 @@ def _as_message(decision: Decision) -> match_pb2.CheckResult:
         logged_entry_ids=[validate.format_entry_id(one) for one in decision.logged_entry_ids],
         quality=decision.quality,
         low_quality=decision.low_quality,
+        completeness=messages.completeness_number(decision.completeness),
     )

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from imageward.v1 import bank_pb2
+from imageward.v1 import bank_pb2, match_pb2
 from imageward.v1.hash_pb2 import PdqHash as PdqHashMessage
+from imageward_index.answer import Corners, Finding, Pass
 from imageward_index.entry_id import bank_number_of
-from imageward_index.matcher import Match
+from imageward_index.matcher import Completeness
 from imageward_index.pdq import Orientation, PdqHash
 from imageward_index.policy import Action, BankSet, Policy
 from imageward_server.errors import InvalidRequest
@@ -32,6 +33,15 @@ _SOURCE_NUMBERS = {
 _ORIENTATION_NUMBERS = {
     orientation: bank_pb2.Orientation.Value(f"ORIENTATION_{orientation.name}")
     for orientation in Orientation
+}
+_METHODS = {
+    Pass.WHOLE: bank_pb2.METHOD_WHOLE,
+    Pass.TRIMMED: bank_pb2.METHOD_TRIMMED,
+    Pass.REGIONS: bank_pb2.METHOD_PARTS,
+    Pass.FAR: bank_pb2.METHOD_PARTS,
+    Pass.MIRRORED: bank_pb2.METHOD_PARTS_MIRRORED,
+    Pass.FINE: bank_pb2.METHOD_PARTS,
+    Pass.FINE_MIRRORED: bank_pb2.METHOD_PARTS_MIRRORED,
 }
 
 
@@ -79,6 +89,8 @@ def policy_message(policy: Policy) -> bank_pb2.Policy:
         radius_bits=policy.radius_bits,
         surfaces=sorted(policy.surfaces),
         enabled=policy.enabled,
+        coverage_min=policy.coverage_min,
+        review_doubtful=policy.review_doubtful,
     )
 
 
@@ -94,6 +106,7 @@ def entry_message(record: EntryRecord, banks: BankSet) -> bank_pb2.Entry:
         create_time=timestamp(record.created_us),
         update_time=timestamp(record.updated_us),
         revision=record.revision,
+        regional_code_count=record.code_count,
     )
 
 
@@ -102,14 +115,33 @@ def hash_message(pdq: PdqHash) -> PdqHashMessage:
     return PdqHashMessage(pdq=pdq.code, quality=pdq.quality)
 
 
-def match_message(match: Match, banks: BankSet) -> bank_pb2.Match:
-    """Write a match with its distance: for reviewers."""
+def match_message(finding: Finding, banks: BankSet) -> bank_pb2.Match:
+    """Write a finding, and how it was made: for reviewers."""
     return bank_pb2.Match(
-        entry_id=format_entry_id(match.entry_id),
-        bank=banks.numbered(bank_number_of(match.entry_id)).name,
-        distance_bits=match.distance_bits,
-        orientation=_ORIENTATION_NUMBERS[match.orientation],
+        entry_id=format_entry_id(finding.entry_id),
+        bank=banks.numbered(bank_number_of(finding.entry_id)).name,
+        distance_bits=finding.distance_bits,
+        orientation=(
+            bank_pb2.ORIENTATION_UNSPECIFIED
+            if finding.orientation is None
+            else _ORIENTATION_NUMBERS[finding.orientation]
+        ),
+        method=_METHODS[finding.found_by],
+        certain=finding.certain,
+        coverage=finding.coverage,
+        inliers=finding.inliers,
+        corners_in_query=_points(finding.corners_in_picture),
+        corners_in_entry=_points(finding.corners_in_entry),
     )
+
+
+def completeness_number(completeness: Completeness) -> match_pb2.Completeness.ValueType:
+    """Write how much has looked."""
+    return match_pb2.Completeness.Value(f"COMPLETENESS_{completeness.name}")
+
+
+def _points(corners: Corners) -> list[bank_pb2.Point]:
+    return [bank_pb2.Point(x=x, y=y) for x, y in corners]
 
 
 def timestamp(time_us: int) -> Timestamp:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from imageward.v1 import bank_pb2
-from imageward_index.decode import decode_grey
 from imageward_index.errors import InvalidBatch, InvalidInput, LowQuality
-from imageward_index.pdq import QUALITY_MIN, PdqHash, hash_grey
+from imageward_index.fingerprint import Fingerprint
+from imageward_index.pdq import QUALITY_MIN, PdqHash
 from imageward_server.errors import InvalidRequest
-from imageward_server.services import validate
+from imageward_server.hasher import Hasher
+from imageward_server.services import deadline, validate
 from imageward_server.status import refusal_of
 from imageward_server.store import EntrySource, NewEntry
 
@@ -37,10 +38,10 @@ def check_request(request: bank_pb2.AddEntriesRequest) -> None:
         )
 
 
-def attempt(new: bank_pb2.NewEntry) -> NewEntry | InvalidInput:
+def attempt(new: bank_pb2.NewEntry, hasher: Hasher) -> NewEntry | InvalidInput:
     """Make an entry to bank, or the reason why not: one bad picture spoils no batch."""
     try:
-        return _read(new)
+        return _read(new, hasher)
     except InvalidInput as error:
         return error
 
@@ -51,7 +52,8 @@ def result_message(
     """Write what became of one entry; an accepted one takes the next id."""
     if isinstance(outcome, NewEntry):
         return bank_pb2.AddEntryResult(
-            entry_id=validate.format_entry_id(next(entry_ids)), quality=outcome.hash.quality
+            entry_id=validate.format_entry_id(next(entry_ids)),
+            quality=outcome.fingerprint.whole.quality,
         )
     quality = outcome.metadata.get("quality") if isinstance(outcome, LowQuality) else None
     return bank_pb2.AddEntryResult(
@@ -59,17 +61,20 @@ def result_message(
     )
 
 
-def _read(new: bank_pb2.NewEntry) -> NewEntry:
+def _read(new: bank_pb2.NewEntry, hasher: Hasher) -> NewEntry:
     reference = validate.text("reference", new.reference, chars_max=validate.REFERENCE_CHARS_MAX)
     match new.WhichOneof("content"):
         case "image":
-            pdq, source = hash_grey(decode_grey(new.image)), EntrySource.IMAGE
+            fingerprint = hasher.fingerprint(new.image, deadline.end())
+            source = EntrySource.IMAGE
         case "hash":
-            pdq, source = validate.pdq_hash(new.hash), EntrySource.HASH
+            fingerprint, source = Fingerprint(validate.pdq_hash(new.hash)), EntrySource.HASH
+        case "fingerprint":
+            fingerprint, source = Fingerprint.from_bytes(new.fingerprint), EntrySource.HASH
         case _:
-            raise InvalidRequest("neither an image nor a hash was sent; send one of them")
-    _refuse_low_quality(pdq)
-    return NewEntry(pdq, source, reference)
+            raise InvalidRequest("no image, hash or fingerprint was sent; send one of them")
+    _refuse_low_quality(fingerprint.whole)
+    return NewEntry(fingerprint, source, reference)
 
 
 def _refuse_low_quality(pdq: PdqHash) -> None:

@@ -146,6 +146,17 @@ def quality(message: PdqHashMessage) -> int | None:
     return message.quality
 
 
+def share(field: str, value: float) -> float:
+    """Accept a share of a whole.
+
+    Raises:
+        InvalidRequest: it is not 0..1.
+    """
+    if not 0 <= value <= 1:
+        raise InvalidRequest(f"{field} is {value}; send 0..1", field=field)
+    return value
+
+
 def codes(messages: Sequence[PdqHashMessage]) -> NDArray[np.uint8]:
     """Join the codes of a batch of hashes, uint8 of shape (n, 32).
 

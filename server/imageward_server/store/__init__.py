@@ -5,6 +5,7 @@ how to connect, `head` the counters and the feed's writing end, `banks` and `ent
 the changes, `feed` the reading end, `migrate` how an older store becomes this one.
 """
 
+from imageward_server.store.entries import read_fingerprint
 from imageward_server.store.records import (
     Addition,
     BankRecord,
@@ -27,4 +28,5 @@ __all__ = [
     "NewEntry",
     "Snapshot",
     "Store",
+    "read_fingerprint",
 ]

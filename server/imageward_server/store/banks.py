@@ -103,6 +103,8 @@ def _policy_columns(policy: Policy) -> dict[str, Any]:
         "radius_bits": policy.radius_bits,
         "surfaces": sorted(policy.surfaces),
         "enabled": policy.enabled,
+        "coverage_min": policy.coverage_min,
+        "review_doubtful": policy.review_doubtful,
     }
 
 
@@ -112,6 +114,8 @@ def _as_record(row: Any) -> BankRecord:  # noqa: ANN401 - a row's columns are no
         radius_bits=row.radius_bits,
         surfaces=frozenset(row.surfaces),
         enabled=row.enabled,
+        coverage_min=row.coverage_min,
+        review_doubtful=row.review_doubtful,
     )
     return BankRecord(
         bank=Bank(row.number, row.name, policy),

@@ -10,12 +10,14 @@ from typing import Any
 import sqlalchemy as sa
 
 from imageward_index.entry_id import SERIAL_BITS, bank_number_of, make_entry_id
+from imageward_index.errors import InvalidFingerprint
+from imageward_index.fingerprint import Fingerprint
 from imageward_index.pdq import PdqHash
-from imageward_server.errors import EntryNotFound, RequestIdReused
+from imageward_server.errors import DataCorrupt, EntryNotFound, RequestIdReused
 from imageward_server.store import banks
 from imageward_server.store.head import Head
 from imageward_server.store.records import Addition, EntryRecord, NewEntry
-from imageward_server.store.schema import EntrySource, EntryState, request
+from imageward_server.store.schema import EntrySource, EntryState, fingerprint, request
 from imageward_server.store.schema import entry as table
 
 
@@ -106,6 +108,33 @@ def page(
     return [_as_record(row) for row in connection.execute(query)]
 
 
+def fetch_fingerprint(connection: sa.Connection, entry_id: int) -> Fingerprint:
+    """Return all hashes of one entry.
+
+    Raises:
+        EntryNotFound: the id is of no entry.
+    """
+    (record,) = fetch(connection, [entry_id])
+    query = sa.select(fingerprint.c.data).where(fingerprint.c.entry_id == entry_id)
+    data = connection.execute(query).scalar_one_or_none()
+    return Fingerprint(record.hash) if data is None else read_fingerprint(data)
+
+
+def read_fingerprint(data: bytes) -> Fingerprint:
+    """Read a fingerprint as it is stored.
+
+    Raises:
+        DataCorrupt: it is not one.
+    """
+    try:
+        return Fingerprint.from_bytes(data)
+    except InvalidFingerprint as error:
+        raise DataCorrupt(
+            "the store holds a fingerprint that cannot be read; "
+            "stop the server and restore the last backup"
+        ) from error
+
+
 def forget_requests(connection: sa.Connection, before_us: int) -> None:
     """Drop request ids that are too old to be sent again."""
     connection.execute(request.delete().where(request.c.created_us < before_us))
@@ -113,16 +142,15 @@ def forget_requests(connection: sa.Connection, before_us: int) -> None:
 
 def _digest(bank_name: str, new_entries: Sequence[NewEntry]) -> bytes:
     """Condense a request to what must be equal when its id comes again."""
-    contents = repr(
-        (
-            bank_name,
-            [
-                (new.hash.code, new.hash.quality, int(new.source), new.reference)
-                for new in new_entries
-            ],
-        )
-    )
+    contents = repr((bank_name, [_contents(new) for new in new_entries]))
     return hashlib.sha256(contents.encode()).digest()
+
+
+def _contents(new: NewEntry) -> tuple[bytes, int | None, int, str]:
+    # Not the regional codes: another machine may make them a bit otherwise of the same
+    # picture, and the request that is sent again to it is the same request.
+    whole = new.fingerprint.whole
+    return whole.code, whole.quality, int(new.source), new.reference
 
 
 def _replay(
@@ -146,8 +174,9 @@ def _insert(head: Head, first_id: int, new_entries: Sequence[NewEntry]) -> None:
                 "id": first_id + offset,
                 "state": EntryState.ACTIVE,
                 "source": new.source,
-                "pdq": new.hash.code,
-                "quality": new.hash.quality,
+                "pdq": new.fingerprint.whole.code,
+                "quality": new.fingerprint.whole.quality,
+                "code_count": len(new.fingerprint.codes),
                 "reference": new.reference,
                 "created_us": head.now_us,
                 "updated_us": head.now_us,
@@ -156,6 +185,13 @@ def _insert(head: Head, first_id: int, new_entries: Sequence[NewEntry]) -> None:
             for offset, new in enumerate(new_entries)
         ],
     )
+    parts = [
+        {"entry_id": first_id + offset, "data": new.fingerprint.to_bytes()}
+        for offset, new in enumerate(new_entries)
+        if len(new.fingerprint.codes)
+    ]
+    if parts:
+        head.connection.execute(fingerprint.insert(), parts)
 
 
 def _ids_from(first_id: int | None, count: int) -> tuple[int, ...]:
@@ -175,6 +211,7 @@ def _as_record(row: Any) -> EntryRecord:  # noqa: ANN401 - a row's columns are n
         state=EntryState(row.state),
         source=EntrySource(row.source),
         hash=PdqHash(row.pdq, row.quality),
+        code_count=row.code_count,
         reference=row.reference,
         created_us=row.created_us,
         updated_us=row.updated_us,

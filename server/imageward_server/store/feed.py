@@ -6,7 +6,9 @@ twice, or late, leads to the same index.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import accumulate
+from typing import Any
 
 import numpy as np
 import sqlalchemy as sa
@@ -18,21 +20,28 @@ from imageward_index.policy import Bank
 from imageward_server.errors import DataCorrupt
 from imageward_server.store import banks
 from imageward_server.store.records import EntryStates, FeedPage
-from imageward_server.store.schema import ChangeKind, EntryState, change, entry
+from imageward_server.store.schema import ChangeKind, EntryState, change, entry, fingerprint
 
-# Each may stand for a batch of up to 1,024 entries.
 CHANGES_PER_PAGE = 64
+# A page takes no further change once it has so many entries, of up to 3.6 KB each.
+ENTRIES_PER_PAGE = 4_096
 ROWS_PER_BLOCK = 65_536
+FINGERPRINTS_PER_BLOCK = 4_096
+
+_FINGERPRINTED = fingerprint.join(entry, entry.c.id == fingerprint.c.entry_id)
+_IS_ACTIVE = entry.c.state == EntryState.ACTIVE
 
 
 def page_after(connection: sa.Connection, revision: int) -> FeedPage | None:
     """Return the next changes after a revision, or None when there are none."""
-    changes = connection.execute(
-        sa.select(change)
-        .where(change.c.revision > revision)
-        .order_by(change.c.revision)
-        .limit(CHANGES_PER_PAGE)
-    ).all()
+    changes = _page_of(
+        connection.execute(
+            sa.select(change)
+            .where(change.c.revision > revision)
+            .order_by(change.c.revision)
+            .limit(CHANGES_PER_PAGE)
+        ).all()
+    )
     if not changes:
         return None
     entries = _states(
@@ -59,7 +68,7 @@ def active_blocks(connection: sa.Connection) -> Iterator[Block]:
     """Yield the ids and hashes of active entries."""
     query = (
         sa.select(entry.c.id, entry.c.pdq)
-        .where(entry.c.state == EntryState.ACTIVE)
+        .where(_IS_ACTIVE)
         .order_by(entry.c.id)
         .execution_options(yield_per=ROWS_PER_BLOCK)
     )
@@ -67,27 +76,61 @@ def active_blocks(connection: sa.Connection) -> Iterator[Block]:
         yield Block(*_arrays((row[0], row[1]) for row in block))
 
 
+def fingerprint_count(connection: sa.Connection) -> int:
+    """Count the fingerprints of active entries."""
+    count: int = connection.execute(
+        sa.select(sa.func.count()).select_from(_FINGERPRINTED).where(_IS_ACTIVE)
+    ).scalar_one()
+    return count
+
+
+def fingerprint_blocks(connection: sa.Connection) -> Iterator[dict[int, bytes]]:
+    """Yield the fingerprints of active entries by id, as stored, some thousands at a time."""
+    query = (
+        sa.select(fingerprint.c.entry_id, fingerprint.c.data)
+        .select_from(_FINGERPRINTED)
+        .where(_IS_ACTIVE)
+        .order_by(fingerprint.c.entry_id)
+        .execution_options(yield_per=FINGERPRINTS_PER_BLOCK)
+    )
+    for block in connection.execute(query).partitions():
+        yield {row[0]: row[1] for row in block}
+
+
+def _page_of(changes: Sequence[Any]) -> Sequence[Any]:
+    """Cut a page after the change that fills it; the first always fits."""
+    totals = accumulate(item.entry_count or 0 for item in changes)
+    before = sum(total < ENTRIES_PER_PAGE for total in totals)
+    return changes[: before + 1]
+
+
 def _entry_rows(
     connection: sa.Connection, first_id: int, count: int
-) -> Iterator[tuple[int, int, bytes]]:
-    query = sa.select(entry.c.id, entry.c.state, entry.c.pdq).where(
-        entry.c.id.between(first_id, first_id + count - 1)
+) -> Iterator[tuple[int, int, bytes, bytes | None]]:
+    query = (
+        sa.select(entry.c.id, entry.c.state, entry.c.pdq, fingerprint.c.data)
+        .outerjoin_from(entry, fingerprint, fingerprint.c.entry_id == entry.c.id)
+        .where(entry.c.id.between(first_id, first_id + count - 1))
     )
     for row in connection.execute(query):
-        yield row[0], row[1], row[2]
+        yield row[0], row[1], row[2], row[3]
 
 
-def _states(rows: Iterable[tuple[int, int, bytes]]) -> EntryStates:
+def _states(rows: Iterable[tuple[int, int, bytes, bytes | None]]) -> EntryStates:
     """Sort entries by state, each once however often it changed."""
     active: dict[int, bytes] = {}
+    fingerprints: dict[int, bytes] = {}
     withdrawn: set[int] = set()
-    for entry_id, state, code in rows:
-        if state == EntryState.ACTIVE:
-            active[entry_id] = code
-        else:
+    for entry_id, state, code, data in rows:
+        if state != EntryState.ACTIVE:
             withdrawn.add(entry_id)
+            continue
+        active[entry_id] = code
+        if data is not None:
+            fingerprints[entry_id] = data
     ids, codes = _arrays(active.items())
-    return EntryStates(ids, codes, np.fromiter(withdrawn, np.int64, count=len(withdrawn)))
+    withdrawn_ids = np.fromiter(withdrawn, np.int64, count=len(withdrawn))
+    return EntryStates(ids, codes, fingerprints, withdrawn_ids)
 
 
 def _arrays(pairs: Iterable[tuple[int, bytes]]) -> tuple[NDArray[np.int64], NDArray[np.uint8]]:

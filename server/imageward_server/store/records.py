@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from imageward_index.fingerprint import Fingerprint
 from imageward_index.pdq import PdqHash
 from imageward_index.policy import Bank
 from imageward_server.store.schema import EntrySource, EntryState
@@ -26,21 +28,26 @@ class BankRecord:
 
 @dataclass(frozen=True, slots=True)
 class NewEntry:
-    """An entry to be banked."""
+    """An entry to be banked; without a regional part it is found as a whole only."""
 
-    hash: PdqHash
+    fingerprint: Fingerprint
     source: EntrySource
     reference: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class EntryRecord:
-    """A banked entry."""
+    """A banked entry.
+
+    Attributes:
+        code_count: how many regional codes are kept of it; 0: it is found as a whole only.
+    """
 
     id: int
     state: EntryState
     source: EntrySource
     hash: PdqHash
+    code_count: int
     reference: str
     created_us: int
     updated_us: int
@@ -69,11 +76,13 @@ class EntryStates:
     Attributes:
         active_ids: int64, shape (n,).
         active_codes: their hashes, uint8, shape (n, 32).
+        fingerprints: of those that have regional codes, as stored.
         withdrawn_ids: int64, shape (m,).
     """
 
     active_ids: NDArray[np.int64]
     active_codes: NDArray[np.uint8]
+    fingerprints: Mapping[int, bytes]
     withdrawn_ids: NDArray[np.int64]
 
 

@@ -57,6 +57,8 @@ bank = sa.Table(
     sa.Column("radius_bits", sa.SmallInteger, nullable=False),
     sa.Column("surfaces", sa.JSON, nullable=False),
     sa.Column("enabled", sa.Boolean, nullable=False),
+    sa.Column("coverage_min", sa.Float, nullable=False),
+    sa.Column("review_doubtful", sa.Boolean, nullable=False),
     sa.Column("active_count", sa.BigInteger, nullable=False),
     sa.Column("withdrawn_count", sa.BigInteger, nullable=False),
     sa.Column("created_us", sa.BigInteger, nullable=False),
@@ -73,10 +75,20 @@ entry = sa.Table(
     sa.Column("source", sa.SmallInteger, nullable=False),
     sa.Column("pdq", sa.LargeBinary(32), nullable=False),
     sa.Column("quality", sa.SmallInteger, nullable=True),
+    sa.Column("code_count", sa.SmallInteger, nullable=False),
     sa.Column("reference", sa.String(128), nullable=False),
     sa.Column("created_us", sa.BigInteger, nullable=False),
     sa.Column("updated_us", sa.BigInteger, nullable=False),
     sa.Column("revision", sa.BigInteger, nullable=False),
+)
+
+# What finds parts of an entry's picture, as `imageward_index.fingerprint` writes it. Apart
+# from the entries, so that reading every hash does not read a hundred times as much.
+fingerprint = sa.Table(
+    "fingerprint",
+    metadata,
+    sa.Column("entry_id", BigKey, primary_key=True, autoincrement=False),
+    sa.Column("data", sa.LargeBinary, nullable=False),
 )
 
 # One row says that `entry_count` entries from `first_entry_id` on, which have serials in a

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from imageward_index.block import Block
+from imageward_index.fingerprint import Fingerprint
 from imageward_index.policy import Bank, Policy
 from imageward_server.store import banks, entries, feed
 from imageward_server.store.engine import open_engine, reading, writing
@@ -28,14 +29,18 @@ class Snapshot:
     Attributes:
         revision: the last change in it.
         banks: all banks.
-        active_count: how many entries `blocks` will yield.
-        blocks: their ids and hashes.
+        active_count: how many entries `hash_blocks` will yield.
+        hash_blocks: their ids and hashes.
+        fingerprint_count: how many entries `fingerprint_blocks` will yield.
+        fingerprint_blocks: fingerprints by id, of those that have regional codes.
     """
 
     revision: int
     banks: tuple[Bank, ...]
     active_count: int
-    blocks: Iterator[Block]
+    hash_blocks: Iterator[Block]
+    fingerprint_count: int
+    fingerprint_blocks: Iterator[dict[int, bytes]]
 
 
 class Store:
@@ -114,6 +119,11 @@ class Store:
         with reading(self._engine) as connection:
             return entries.fetch(connection, [entry_id])[0]
 
+    def get_fingerprint(self, entry_id: int) -> Fingerprint:
+        """Return all hashes of one entry; see `entries.fetch_fingerprint`."""
+        with reading(self._engine) as connection:
+            return entries.fetch_fingerprint(connection, entry_id)
+
     def list_entries(
         self, *, bank_number: int | None, state: EntryState | None, after_id: int, limit: int
     ) -> list[EntryRecord]:
@@ -146,7 +156,9 @@ class Store:
                 revision=current_revision(connection),
                 banks=feed.all_banks(connection),
                 active_count=feed.active_count(connection),
-                blocks=feed.active_blocks(connection),
+                hash_blocks=feed.active_blocks(connection),
+                fingerprint_count=feed.fingerprint_count(connection),
+                fingerprint_blocks=feed.fingerprint_blocks(connection),
             )
 
     @contextmanager

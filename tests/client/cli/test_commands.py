@@ -231,18 +231,25 @@ def test_entry_commands(peer: Peer, run: Run, picture: Picture) -> None:
 
 
 def test_entry_find(run: Run, picture: Picture) -> None:
-    """A reviewer sees distance and orientation of each match."""
+    """A reviewer sees how each match was found."""
     ran = run("entry", "find", picture("one"), "--bank", "B", "--radius", "40", "--json")
-    assert ran.objects == [
-        {
-            "file": str(picture("one")),
-            "entry_id": "e0",
-            "bank": "B",
-            "distance_bits": 12,
-            "orientation": "FLIP_HORIZONTAL",
-        }
-    ]
-    assert "FLIP_HORIZONTAL" in run("entry", "find", picture("one")).out
+    whole, part = ran.objects
+    assert whole == {
+        "file": str(picture("one")),
+        "entry_id": "e0",
+        "bank": "B",
+        "method": "TRIMMED",
+        "certain": True,
+        "distance_bits": 12,
+        "orientation": "FLIP_HORIZONTAL",
+        "coverage": None,
+        "inliers": 0,
+        "corners_in_query": [],
+        "corners_in_entry": [],
+    }
+    assert (part["method"], part["coverage"], part["inliers"]) == ("PARTS_MIRRORED", 0.5, 7)
+    assert part["corners_in_entry"] == [{"x": 0.25, "y": 0.0}]
+    assert "PARTS_MIRRORED" in run("entry", "find", picture("one")).out
 
 
 def test_extra_command_that_is_not_installed(

@@ -20,6 +20,7 @@ from imageward_server.store.schema import change, entry
 # Adds batches and withdraws every third entry, and says what it did once it is told.
 WRITER = """
 import os, random, signal, sys
+from imageward_index.fingerprint import Fingerprint
 from imageward_index.pdq import PdqHash
 from imageward_index.policy import Policy
 from imageward_server.store import EntrySource, EntryState, NewEntry, Store
@@ -30,7 +31,7 @@ store.open()
 store.create_bank("known", Policy())
 for request in range(100_000):
     codes = [rng.randbytes(32) for _ in range(1 + request % 9)]
-    new = [NewEntry(PdqHash(code, 80), EntrySource.HASH) for code in codes]
+    new = [NewEntry(Fingerprint(PdqHash(code, 80)), EntrySource.HASH) for code in codes]
     ids = store.add_entries("known", f"request {request}", new).entry_ids
     print("active", *ids, flush=True)
     store.set_state(ids[::3], EntryState.WITHDRAWN)
@@ -40,6 +41,7 @@ for request in range(100_000):
 # Dies inside a transaction, after the statements before the planted one.
 TORN = """
 import os, signal, sys
+from imageward_index.fingerprint import Fingerprint
 from imageward_index.pdq import PdqHash
 from imageward_index.policy import Policy
 from imageward_server.store import EntrySource, EntryState, NewEntry, Store, banks, entries
@@ -48,7 +50,7 @@ from imageward_server.store.head import Head
 store = Store(sys.argv[1])
 store.open()
 store.create_bank("known", Policy())
-new = [NewEntry(PdqHash(bytes([n] * 32), 80), EntrySource.HASH) for n in range(5)]
+new = [NewEntry(Fingerprint(PdqHash(bytes([n] * 32), 80)), EntrySource.HASH) for n in range(5)]
 ids = store.add_entries("known", "request 1", new).entry_ids
 print(*ids, flush=True)
 owner, name = {

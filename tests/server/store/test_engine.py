@@ -201,6 +201,6 @@ def test_a_hash_of_another_width_is_corrupt(
                 entry.update().where(entry.c.id == entry_id).values(pdq=bytes(width))
             )
     with pytest.raises(DataCorrupt), store.snapshot() as snapshot:
-        list(snapshot.blocks)
+        list(snapshot.hash_blocks)
     with pytest.raises(DataCorrupt):
         store.changes_after(0)

@@ -12,6 +12,7 @@ import pytest
 
 from imageward_index.entry_id import SERIAL_MAX, bank_number_of, make_entry_id
 from imageward_index.errors import BankNotFound
+from imageward_index.fingerprint import Fingerprint
 from imageward_index.pdq import PdqHash
 from imageward_index.policy import Policy
 from imageward_server.errors import EntryNotFound, RequestIdReused
@@ -52,16 +53,32 @@ def test_entries_come_back_as_they_were_added(
     store: Store, clock: Clock, make_entries: MakeEntries
 ) -> None:
     """Every field survives, ids are in the request's order, and the revision is told."""
-    new = [*make_entries(3), NewEntry(PdqHash(bytes(32), None), EntrySource.IMAGE, "ünïcode 🗂")]
+    new = [
+        *make_entries(3),
+        NewEntry(Fingerprint(PdqHash(bytes(32), None)), EntrySource.IMAGE, "ünïcode 🗂"),
+    ]
     addition = store.add_entries("two", "request 1", new)
     assert (addition.revision, addition.replayed) == (3, False)
     assert [make_entry_id(2, serial) for serial in (1, 2, 3, 4)] == list(addition.entry_ids)
     now_us = int(clock.now_s * 1_000_000)
     expected = [
-        EntryRecord(entry_id, ACTIVE, one.source, one.hash, one.reference, now_us, now_us, 3)
+        EntryRecord(
+            entry_id,
+            ACTIVE,
+            one.source,
+            one.fingerprint.whole,
+            len(one.fingerprint.codes),
+            one.reference,
+            now_us,
+            now_us,
+            3,
+        )
         for entry_id, one in zip(addition.entry_ids, new, strict=True)
     ]
     assert expected == every_entry(store)
+    assert [one.fingerprint for one in new] == [
+        store.get_fingerprint(entry_id) for entry_id in addition.entry_ids
+    ]
     assert expected[1] == store.get_entry(addition.entry_ids[1])
     assert counts(store) == {"one": (0, 0), "two": (4, 0)}
 
@@ -80,18 +97,34 @@ def test_a_request_that_comes_again_banks_nothing(store: Store, make_entries: Ma
 def other_contents(new: list[NewEntry]) -> dict[str, tuple[str, list[NewEntry]]]:
     """Change a request in each way that makes its contents others."""
     first, rest = new[0], new[1:]
-    turned = bytes([first.hash.code[0] ^ 1]) + first.hash.code[1:]
+    turned = bytes([first.fingerprint.whole.code[0] ^ 1]) + first.fingerprint.whole.code[1:]
     return {
         "bank": ("two", new),
         "order": ("one", new[::-1]),
         "fewer": ("one", rest),
         "none": ("one", []),
         "more": ("one", [*new, first]),
-        "code": ("one", [dataclasses.replace(first, hash=PdqHash(turned, 50)), *rest]),
-        "quality": ("one", [dataclasses.replace(first, hash=PdqHash(first.hash.code, 51)), *rest]),
+        "code": (
+            "one",
+            [dataclasses.replace(first, fingerprint=Fingerprint(PdqHash(turned, 50))), *rest],
+        ),
+        "quality": (
+            "one",
+            [
+                dataclasses.replace(
+                    first, fingerprint=Fingerprint(PdqHash(first.fingerprint.whole.code, 51))
+                ),
+                *rest,
+            ],
+        ),
         "no quality": (
             "one",
-            [dataclasses.replace(first, hash=PdqHash(first.hash.code, None)), *rest],
+            [
+                dataclasses.replace(
+                    first, fingerprint=Fingerprint(PdqHash(first.fingerprint.whole.code, None))
+                ),
+                *rest,
+            ],
         ),
         "source": ("one", [dataclasses.replace(first, source=EntrySource.IMAGE), *rest]),
         "reference": ("one", [dataclasses.replace(first, reference="other"), *rest]),
@@ -163,7 +196,7 @@ def test_a_repeated_hash_is_a_second_entry(store: Store, make_entries: MakeEntri
         *store.add_entries("two", "request 3", [new]).entry_ids,
     ]
     assert len(set(ids)) == 4
-    assert [new.hash] * 4 == [record.hash for record in every_entry(store)]
+    assert [new.fingerprint.whole] * 4 == [record.hash for record in every_entry(store)]
 
 
 def test_an_unknown_bank_does_not_use_a_request_id_up(

@@ -54,7 +54,7 @@ class Follower:
     def insist_on(self, store: Store) -> None:
         """Insist that the pages led to what a snapshot says."""
         with store.snapshot() as snapshot:
-            blocks = list(snapshot.blocks)
+            blocks = list(snapshot.hash_blocks)
             assert snapshot.revision == self.revision
             assert {bank.name: bank for bank in snapshot.banks} == self.banks
             expected = dict(pair for ids, codes, _ in blocks for pair in _pairs(ids, codes))
@@ -151,10 +151,10 @@ def test_a_snapshot_comes_in_blocks(
     ids = store.add_entries("known", "request 1", make_entries(100)).entry_ids
     store.set_state(ids[:1], EntryState.WITHDRAWN)
     with store.snapshot() as snapshot:
-        first = next(snapshot.blocks).ids
+        first = next(snapshot.hash_blocks).ids
         store.add_entries("known", "request 2", make_entries(1, seed=2))
         store.set_state(ids[50:60], EntryState.WITHDRAWN)
-        rest = [block.ids for block in snapshot.blocks]
+        rest = [block.ids for block in snapshot.hash_blocks]
         assert snapshot.active_count == 99
     assert [len(first), *map(len, rest)] == [40, 40, 19]
     assert np.concatenate([first, *rest]).tolist() == list(ids[1:])

@@ -1,0 +1,185 @@
+"""The command `imageward-bench capacity`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import replace
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from imageward_bench.capacity.knee import Objective, Point, explore, limit
+from imageward_bench.capacity.report import (
+    SUMMARY_NAMES,
+    Found,
+    make_record,
+    summary_row,
+    write_capacity,
+)
+from imageward_bench.load import options as opt
+from imageward_bench.load.command import line, mix_of, reported_failures
+from imageward_bench.load.driver import Step
+from imageward_bench.load.figures import Figures
+from imageward_bench.load.measure import measure
+from imageward_bench.load.mix import Mix, Part
+from imageward_bench.load.processes import Generators, Setup
+from imageward_bench.load.session import Choice, Session, session
+from imageward_bench.machine import describe
+from imageward_bench.report.page import shown
+
+CONCURRENCY = 32
+
+BankSizes = Annotated[
+    str, typer.Option("--bank-size", help="Hashes in the bank, comma between: 1e6,1e7.")
+]
+P99 = Annotated[float, typer.Option("--p99-ms", help="Objective: the slowest of 100 calls.")]
+Errors = Annotated[
+    float, typer.Option(help="Objective: share of calls without a right answer.", min=0, max=1)
+]
+Echo = Annotated[bool, typer.Option(help="Measure a plain gRPC echo beside the server.")]
+
+
+def capacity(
+    target: opt.Target = "",
+    bank_size: BankSizes = "1e6,1e7",
+    workers: opt.Workers = None,
+    server_flag: opt.ServerFlags = None,
+    mix: opt.MixFile = None,
+    call: opt.CallKind = "hash",
+    items: opt.Items = 100,
+    megapixels: opt.Megapixels = 1.0,
+    matches: opt.Matches = 0.05,
+    p99_ms: P99 = 20.0,
+    errors: Errors = 0.001,
+    echo: Echo = True,
+    connections: opt.Connections = 16,
+    processes: opt.Processes = 1,
+    warmup_s: opt.WarmupS = 1.0,
+    duration_s: opt.DurationS = 4.0,
+    repetitions: opt.Repetitions = 3,
+    deadline_s: opt.DeadlineS = 2.0,
+    seed: opt.Seed = 1,
+    out: opt.Out = opt.OUT_DEFAULT,
+    smoke: opt.Smoke = False,
+) -> None:
+    """Find the highest rate that holds an objective, and tell what a rate needs."""
+    if smoke:
+        bank_size, warmup_s, duration_s, repetitions = str(opt.SMOKE_BANK), 0.1, 0.4, 1
+    sent = mix_of(mix, call, items, megapixels, matches)
+    sizes = [0] if target else [opt.count_of(one) for one in bank_size.split(",")]
+    objective = Objective(p99_ms, errors)
+    settings = {
+        "sent": str(sent),
+        "bank_sizes": sizes,
+        "workers": workers,
+        "server_flags": server_flag or [],
+        "closed_loop_concurrency": CONCURRENCY,
+        "connections": connections,
+        "processes": processes,
+        "warmup_s": warmup_s,
+        "duration_s": duration_s,
+        "deadline_s": deadline_s,
+        "repetitions": repetitions,
+        "seed": seed,
+    }
+    console, machine = Console(), describe()
+    step = Step(duration_s, deadline_s, seed=seed)
+    found = []
+    with reported_failures(console):
+        for size in sizes:
+            choice = Choice(target, size, workers, server_flag or ())
+            bench = Bench(sent, step, warmup_s, repetitions, (connections, processes), console)
+            name = target or f"bank of {size:,} hashes"
+            found.append(bench.find(choice, name, objective, echo=echo))
+    record = make_record(settings, objective, found, machine)
+    write_capacity(record, objective, found, out)
+    table = Table(*SUMMARY_NAMES, title=f"Capacity: {objective}")
+    for one in found:
+        table.add_row(*map(shown, summary_row(one, objective)))
+    console.print(table)
+    console.print(f"report in {out / 'capacity.md'}")
+
+
+class Bench:
+    """Measures one server after the other in the same way.
+
+    Args:
+        sent: the mix of calls.
+        step: how long and with which deadline.
+        warmup_s: not counted at first.
+        repetitions: of every point.
+        spread: connections, and generator processes that share them.
+        console: where progress is told.
+    """
+
+    def __init__(
+        self,
+        sent: Mix,
+        step: Step,
+        warmup_s: float,
+        repetitions: int,
+        spread: tuple[int, int],
+        console: Console,
+    ) -> None:
+        self._sent, self._step, self._warmup_s = sent, step, warmup_s
+        self._repetitions, self._spread, self._console = repetitions, spread, console
+
+    def find(self, choice: Choice, name: str, objective: Objective, *, echo: bool) -> Found:
+        """Find the knee of one server."""
+        with ExitStack() as stack:
+            ours = self._ready(choice, self._sent, stack)
+            plain = None
+            if echo:
+                plain = self._ready(choice, Mix(call=(Part(kind="echo"),)), stack)
+            closed, echoed = self._saturate(ours, plain, name)
+            estimate_per_s = sorted(one.goodput_per_s for one in closed)[len(closed) // 2]
+
+            def at(rate_per_s: float) -> Point:
+                return self._at(ours, max(1.0, rate_per_s), name)
+
+            points = explore(at, estimate_per_s, objective)
+            held = limit(points, objective)
+            half = at(held.rate_per_s / 2) if held else None
+        return Found(name, tuple(closed), tuple(echoed), tuple(points), half)
+
+    def _ready(self, choice: Choice, sent: Mix, stack: ExitStack) -> tuple[Session, Generators]:
+        if sent is not self._sent:
+            choice = replace(choice, target="")
+        ready = stack.enter_context(session(choice, sent, self._step.seed, self._console))
+        connections, processes = self._spread
+        setup = Setup(ready.served.target, ready.workload, processes, connections)
+        return ready, stack.enter_context(Generators(setup))
+
+    def _saturate(
+        self,
+        ours: tuple[Session, Generators],
+        plain: tuple[Session, Generators] | None,
+        name: str,
+    ) -> tuple[list[Figures], list[Figures]]:
+        """Run closed loops, the echo's between ours, so that both meet the same machine."""
+        step = replace(self._step, concurrency=CONCURRENCY)
+        closed, echoed = [], []
+        for _ in range(self._repetitions):
+            closed.append(self._run(ours, step))
+            self._console.print(f"{name}, closed loop: {line(closed[-1])}")
+            if plain is not None:
+                echoed.append(self._run(plain, step))
+                self._console.print(f"gRPC echo, closed loop: {line(echoed[-1])}")
+        return closed, echoed
+
+    def _at(self, ours: tuple[Session, Generators], rate_per_s: float, name: str) -> Point:
+        step = replace(self._step, rate_per_s=rate_per_s)
+        point = Point(rate_per_s, tuple(self._runs(ours, step)))
+        self._console.print(f"{name}: {line(point.median)}")
+        return point
+
+    def _runs(self, ours: tuple[Session, Generators], step: Step) -> Iterator[Figures]:
+        for number in range(self._repetitions):
+            yield self._run(ours, replace(step, seed=step.seed + number))
+
+    def _run(self, against: tuple[Session, Generators], step: Step) -> Figures:
+        ready, generators = against
+        return measure(generators, step, self._warmup_s, ready.items, ready.served.pid).figures

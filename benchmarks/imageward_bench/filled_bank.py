@@ -1,0 +1,98 @@
+"""Folders with a bank of so many random hashes, filled once and kept for the next run.
+
+A run works on a copy whose segments are links to the kept ones, which are never
+written to: so a bank of ten million is ready in seconds.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.progress import track
+
+from imageward_bench.server_process import ServerProcess
+from imageward_client import Client
+
+BANK = "bench"
+BATCH = 1024
+TIMEOUT_S = 120.0
+# After the last addition the sealer may still be at work.
+SETTLE_S_MAX = 600.0
+SETTLED_S = 2.0
+CACHE_ENV = "IMAGEWARD_BENCH_CACHE"
+# Counted up when folders of before are no longer what a run needs.
+CACHE_VERSION = 1
+
+Codes = NDArray[np.uint8]
+
+
+def cache_folder() -> Path:
+    """Return the folder where filled banks and peers' environments are kept."""
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    folder = Path(os.environ.get(CACHE_ENV) or Path(base) / "imageward-bench")
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def batch_codes(seed: int, first: int, count: int) -> Codes:
+    """Return the hashes from the bank's first'th on, uint8 (count, 32)."""
+    return np.random.default_rng([seed, first]).integers(0, 256, (count, 32), np.uint8)
+
+
+@contextmanager
+def copy_of_filled(count: int, seed: int, console: Console) -> Iterator[Path]:
+    """Yield a data folder whose bank holds so many hashes; it is removed afterwards."""
+    kept = cache_folder() / f"bank-{CACHE_VERSION}-{count}-{seed}"
+    if not kept.exists():
+        _fill_aside(kept, count, seed, console)
+    with tempfile.TemporaryDirectory(prefix="run-", dir=cache_folder()) as name:
+        folder = Path(name) / "data"
+        shutil.copytree(kept, folder, copy_function=_link_segments)
+        yield folder
+
+
+def fill(client: Client, count: int, seed: int, console: Console) -> None:
+    """Bank so many random hashes."""
+    client.create_bank(BANK)
+    firsts = range(0, count, BATCH)
+    for first in track(firsts, f"banking {count:,} random hashes", console=console):
+        codes = batch_codes(seed, first, min(BATCH, count - first))
+        client.add_entries(BANK, hashes=[code.tobytes() for code in codes])
+
+
+def settle(folder: Path) -> None:
+    """Wait until the sealer has written nothing new for a while."""
+    deadline, seen = time.monotonic() + SETTLE_S_MAX, None
+    while time.monotonic() < deadline:
+        now = sorted(path.name for path in (folder / "segments").iterdir())
+        if now == seen:
+            return
+        seen = now
+        time.sleep(SETTLED_S)
+
+
+def _fill_aside(kept: Path, count: int, seed: int, console: Console) -> None:
+    """Fill a folder under another name, so that half a bank is never taken for one."""
+    with tempfile.TemporaryDirectory(prefix="fill-", dir=cache_folder()) as name:
+        folder = Path(name) / "data"
+        with ServerProcess(folder) as server:
+            with Client(server.target, timeout_s=TIMEOUT_S) as client:
+                fill(client, count, seed, console)
+            settle(folder)
+        folder.rename(kept)
+
+
+def _link_segments(source: str, target: str) -> None:
+    if source.endswith(".segment"):
+        os.link(source, target)
+    else:
+        shutil.copy2(source, target)

@@ -1,0 +1,107 @@
+"""Runs a step several times and sums up each: what every load benchmark is made of."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from dataclasses import dataclass, replace
+
+from imageward_bench import process_tree
+from imageward_bench.load.driver import Step
+from imageward_bench.load.figures import Figures, Resources, figures_of
+from imageward_bench.load.processes import LEAD_S, Generators
+from imageward_bench.load.samples import Samples
+from imageward_bench.process_tree import look
+
+# A generator that is busier than this may be what is measured.
+GENERATOR_CPU_MAX = 0.7
+# A generator that is later than this with one call in a hundred is doubted.
+LAG_MS_MAX = 1.0
+# Cores that other processes may take before the figures are doubted.
+OTHERS_CPU_MAX = 0.15
+
+
+@dataclass(frozen=True, slots=True)
+class Repetition:
+    """One run of a step: its calls after the warm-up, and what they come to."""
+
+    samples: Samples
+    figures: Figures
+    window_s: tuple[float, float]
+
+
+def measure(
+    generators: Generators, step: Step, warmup_s: float, items: tuple[int, ...], pid: int | None
+) -> Repetition:
+    """Run a step after a warm-up that is thrown away.
+
+    Args:
+        generators: who sends.
+        step: what is measured; the warm-up comes on top of its time.
+        warmup_s: how long calls are not counted at first.
+        items: hashes or images a call, by kind.
+        pid: the server's process, where it is on this machine.
+    """
+    whole = replace(step, duration_s=step.duration_s + warmup_s)
+    watch = _Watch(pid, warmup_s + LEAD_S, step.duration_s)
+    samples = generators.run(whole, watch.start)
+    window_s = (warmup_s, whole.duration_s)
+    return Repetition(samples, figures_of(samples, items, window_s, watch.used()), window_s)
+
+
+def warnings_of(figures: Figures) -> list[str]:
+    """Say what makes the figures doubtful."""
+    found = []
+    if figures.generator_cpu > GENERATOR_CPU_MAX:
+        found.append(
+            f"the generator took {figures.generator_cpu:.0%} of a core: it may be what is "
+            "measured; use more --processes, or another machine"
+        )
+    if figures.lag_ms_p99 > LAG_MS_MAX:
+        found.append(
+            f"1 call in 100 was begun {figures.lag_ms_p99:.1f} ms late or more, which counts as "
+            "latency: generator and server share too few cores"
+        )
+    if figures.others_cpu > OTHERS_CPU_MAX:
+        found.append(
+            f"other processes took {figures.others_cpu:.1f} cores of this machine meanwhile: "
+            "the figures are lower than on a quiet one"
+        )
+    if figures.wrong:
+        found.append(f"{figures.wrong} answers were not as they must be")
+    return found
+
+
+class _Watch:
+    """Looks at the machine and the server when the measured time begins and when it ends."""
+
+    def __init__(self, pid: int | None, delay_s: float, span_s: float) -> None:
+        self._pid, self._delay_s, self._span_s = pid, delay_s, span_s
+        # A server that this command started is one of its own processes too.
+        self._ours = (os.getpid(), *([] if pid is None else [pid]))
+        self._thread = threading.Thread(target=self._watch, name="watch", daemon=True)
+        self._used = (Resources(), 0.0)
+
+    def start(self) -> None:
+        """Begin to wait for the measured time."""
+        self._thread.start()
+
+    def used(self) -> tuple[Resources, float]:
+        """Return what the server used, and the cores others took, once the time is over."""
+        self._thread.join()
+        return self._used
+
+    def _watch(self) -> None:
+        time.sleep(self._delay_s)
+        begun, busy_s, ours = time.monotonic(), process_tree.busy_s(), look(*self._ours)
+        server = None if self._pid is None else look(self._pid)
+        time.sleep(self._span_s)
+        span_s = time.monotonic() - begun
+        others_s = process_tree.busy_s() - busy_s - look(*self._ours).cpu_since(ours)
+        resources = Resources()
+        if server is not None and self._pid is not None:
+            now = look(self._pid)
+            cores = now.cpu_since(server) / span_s
+            resources = Resources(cores, now.memory_bytes, now.own_bytes, len(now.cpu_s))
+        self._used = (resources, max(0.0, others_s / span_s))

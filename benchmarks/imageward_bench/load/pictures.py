@@ -1,0 +1,70 @@
+"""Pictures to send, cut from the photographs that scikit-image bundles.
+
+Banked ones and others are cut from different photographs: a crop of a banked
+picture is one that the service is there to find.
+"""
+
+from __future__ import annotations
+
+import functools
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from imageward_bench import photographs
+from imageward_bench.load.mix import Format
+from imageward_index.decode import decode_grey
+from imageward_index.pdq import QUALITY_MIN, hash_grey
+
+BANKED_FROM = ("astronaut.png", "chelsea.png", "coffee.png", "motorcycle_left.png", "rocket.jpg")
+OTHERS_FROM = ("camera.png", "hubble_deep_field.jpg", "ihc.png", "retina.jpg", "coins.png")
+ASPECT = 4 / 3
+# A crop keeps at least this share of each of the photograph's sides.
+CROP_MIN = 0.6
+ATTEMPTS_MAX = 50
+
+_QUALITY_FLAGS = {"jpeg": cv2.IMWRITE_JPEG_QUALITY, "webp": cv2.IMWRITE_WEBP_QUALITY}
+
+Pixels = NDArray[np.uint8]
+
+
+def make_picture(
+    megapixels: float, kind: Format, quality: int, *, banked: bool, rng: np.random.Generator
+) -> bytes:
+    """Return a picture of about so many megapixels, with enough detail to be told apart."""
+    names = BANKED_FROM if banked else OTHERS_FROM
+    for _ in range(ATTEMPTS_MAX):
+        pixels = _crop(_photograph(names[rng.integers(len(names))]), rng)
+        image = _encode(_resize(pixels, megapixels), kind, quality)
+        if hash_grey(decode_grey(image)).quality >= QUALITY_MIN:  # type: ignore[operator]
+            return image
+    raise AssertionError("the bundled photographs have detail")
+
+
+@functools.cache
+def _photograph(name: str) -> Pixels:
+    return np.asarray(
+        cv2.imdecode(np.frombuffer(photographs.read(name), np.uint8), cv2.IMREAD_COLOR), np.uint8
+    )
+
+
+def _crop(pixels: Pixels, rng: np.random.Generator) -> Pixels:
+    rows, columns = pixels.shape[:2]
+    high, wide = (int(side * rng.uniform(CROP_MIN, 1)) for side in (rows, columns))
+    top, left = rng.integers(rows - high + 1), rng.integers(columns - wide + 1)
+    return pixels[top : top + high, left : left + wide]
+
+
+def _resize(pixels: Pixels, megapixels: float) -> Pixels:
+    high = round((megapixels * 1e6 / ASPECT) ** 0.5)
+    size = (round(high * ASPECT), high)
+    return np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_CUBIC), np.uint8)
+
+
+def _encode(pixels: Pixels, kind: Format, quality: int) -> bytes:
+    flags = [_QUALITY_FLAGS[kind], quality] if kind in _QUALITY_FLAGS else []
+    suffix = {"jpeg": ".jpg", "png": ".png", "webp": ".webp"}[kind]
+    done, encoded = cv2.imencode(suffix, pixels, flags)
+    assert done
+    return encoded.tobytes()

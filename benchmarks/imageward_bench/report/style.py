@@ -1,0 +1,49 @@
+"""How all pictures of the benchmarks look: colours, shapes, sizes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from matplotlib.figure import Figure
+from matplotlib.ticker import LogFormatter
+
+# Okabe and Ito's colours, told apart without red and green; shapes say it again.
+STYLES = (
+    ("#0072B2", "o"),
+    ("#E69F00", "s"),
+    ("#009E73", "^"),
+    ("#CC79A7", "D"),
+    ("#D55E00", "v"),
+    ("#56B4E9", "P"),
+    ("#000000", "X"),
+    ("#999999", "*"),
+)
+DPI = 150
+SIZE_INCHES = (8.0, 4.5)
+
+
+def style(number: int) -> dict[str, Any]:
+    """Return the colour and the shape of the number'th line of a picture."""
+    color, marker = STYLES[number % len(STYLES)]
+    return {"color": color, "marker": marker}
+
+
+def axes_of(title: str) -> tuple[Figure, Any]:
+    """Make an empty picture."""
+    figure = Figure(figsize=SIZE_INCHES, layout="constrained")
+    axes = figure.add_subplot()
+    axes.set_title(title, fontsize="medium")
+    axes.grid(visible=True, which="major", alpha=0.3)
+    return figure, axes
+
+
+def log_scale(axis: Any) -> None:  # noqa: ANN401 - matplotlib's own union
+    """Write a logarithmic axis's numbers plainly: 20, not 2 times a power of ten."""
+    axis.set_major_formatter("{x:g}")
+    axis.set_minor_formatter(LogFormatter(minor_thresholds=(2, 0.5)))
+
+
+def save(figure: Figure, path: Path) -> None:
+    """Write a picture."""
+    figure.savefig(path, dpi=DPI)

@@ -1,0 +1,148 @@
+"""The places in which calls compute, and the short queue before them."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from imageward_server.admission.call import Call
+from imageward_server.admission.estimate import Estimate
+from imageward_server.admission.queue import FairQueue, Waiter
+from imageward_server.errors import DeadlineExceeded, Overloaded
+
+# A call waits when fewer than so many are ahead of it, or when they are served within
+# the time: long enough to ride out a burst, short enough that whoever is let in is
+# answered about as fast as on a quiet day.
+WAITING_MIN = 8
+WAIT_S_MAX = 0.025
+# A refused caller is asked to stay away for as long as this many full queues take.
+RETRY_WAITS = 4
+RETRY_S_MIN = 0.1
+RETRY_S_MAX = 5.0
+
+
+class Gate:
+    """Lets so many calls compute at once. Safe under concurrent use.
+
+    A full queue refuses the caller that has most waiting, not the one that comes last.
+
+    Args:
+        places: calls that compute at once.
+    """
+
+    def __init__(self, places: int) -> None:
+        self._free = places
+        self._lock = threading.Lock()
+        self._queue = FairQueue()
+        self._estimate = Estimate()
+        self._left_at = 0.0
+
+    def expect_room(self, call: Call) -> None:
+        """Return if the call would be let in or could wait.
+
+        Raises:
+            Overloaded: the queue is full, or the wait longer than the call can.
+            DeadlineExceeded: nobody waits for the answer any more.
+        """
+        with self._lock:
+            if not self._free:
+                self._expect_room(call)
+
+    @contextmanager
+    def place(self, call: Call) -> Iterator[None]:
+        """Wait for a place, and hold it.
+
+        Raises:
+            Overloaded: the queue is full, or the wait longer than the call can.
+            DeadlineExceeded: nobody waits for the answer any more.
+        """
+        self._enter(call)
+        begun = time.perf_counter()
+        try:
+            yield
+        finally:
+            self._leave(call, time.perf_counter() - begun)
+
+    def _enter(self, call: Call) -> None:
+        with self._lock:
+            if self._free:
+                _expect_time(call)
+                self._free -= 1
+                call.begun = True
+                return
+            if not call.begun:
+                self._make_room(call)
+            waiter = Waiter(call)
+            self._queue.push(waiter)
+        if not waiter.wait():
+            self._give_up(waiter)
+
+    def _give_up(self, waiter: Waiter) -> None:
+        """Leave the queue, unless it was decided in this very moment."""
+        with self._lock:
+            if waiter.is_decided:
+                waiter.wait()
+                return
+            self._queue.remove(waiter)
+        raise _too_late()
+
+    def _make_room(self, call: Call) -> None:
+        self._expect_room(call)
+        if self._is_full(call) and (other := self._queue.instead_of(call)):
+            self._queue.remove(other)
+            other.refuse(self._overloaded(call))
+
+    def _expect_room(self, call: Call) -> None:
+        _expect_time(call)
+        if self._is_full(call) and self._queue.instead_of(call) is None:
+            raise self._overloaded(call)
+        if self._estimate.is_hopeless(call, self._wait_s(call)):
+            raise self._overloaded(call)
+
+    def _is_full(self, call: Call) -> bool:
+        ahead = self._queue.ahead_of(call.priority)
+        return ahead >= WAITING_MIN and self._wait_s(call) > WAIT_S_MAX
+
+    def _wait_s(self, call: Call) -> float:
+        return self._queue.ahead_of(call.priority) * self._estimate.pace_s
+
+    def _leave(self, call: Call, held_s: float) -> None:
+        with self._lock:
+            now = time.perf_counter()
+            self._estimate.served(call, held_s)
+            self._queue.charge(call.caller, held_s)
+            if self._queue:
+                self._estimate.paced(now - self._left_at)
+            self._left_at = now
+            self._free += 1
+            self._let_in()
+
+    def _let_in(self) -> None:
+        """Give the free place to the first call that is still waited for."""
+        while self._free and self._queue:
+            waiter = self._queue.pop()
+            if not waiter.call.begun and self._estimate.is_hopeless(waiter.call, 0.0):
+                waiter.refuse(_too_late())
+            else:
+                self._free -= 1
+                waiter.call.begun = True
+                waiter.let_in()
+
+    def _overloaded(self, call: Call) -> Overloaded:
+        wait_s = self._wait_s(call)
+        return Overloaded(
+            "the server has more calls than it can answer in time; "
+            "send this one again after the time that RetryInfo says, or to another server",
+            retry_after_s=min(max(wait_s * RETRY_WAITS, RETRY_S_MIN), RETRY_S_MAX),
+        )
+
+
+def _expect_time(call: Call) -> None:
+    if call.left_s <= 0:
+        raise _too_late()
+
+
+def _too_late() -> DeadlineExceeded:
+    return DeadlineExceeded("the deadline leaves no time to answer the call; allow more")
