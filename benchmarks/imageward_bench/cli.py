@@ -13,10 +13,14 @@ from imageward_bench import restart as restart_run
 from imageward_bench import sealing as sealing_run
 from imageward_bench.capacity.command import capacity
 from imageward_bench.edits_command import edits
+from imageward_bench.freshness.command import freshness
 from imageward_bench.fuzz.command import fuzz
+from imageward_bench.hashing.command import hash_images
 from imageward_bench.index_bench import index
 from imageward_bench.load.command import load
 from imageward_bench.lookups import lookups
+from imageward_bench.peers.command import peers
+from imageward_bench.report.compare import compare
 from imageward_bench.rolling import rolling
 from imageward_bench.soak.command import soak
 from imageward_bench.workers import workers
@@ -67,6 +71,10 @@ def sealing(
 app.command()(index)
 app.command()(load)
 app.command()(capacity)
+app.command("hash")(hash_images)
+app.command()(freshness)
+app.command()(peers)
+app.command()(compare)
 app.command()(edits)
 app.command()(lookups)
 app.command()(fuzz)

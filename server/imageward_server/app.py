@@ -7,12 +7,12 @@ finish what runs -> close the store.
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 
 import grpc
 import structlog
@@ -20,7 +20,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from imageward.v1 import bank_pb2_grpc, match_pb2_grpc
-from imageward_server import transport
+from imageward_server import threads, transport
 from imageward_server.admission import Admission
 from imageward_server.cage.cage import Cage
 from imageward_server.config import Config
@@ -122,6 +122,9 @@ class Server:
         report("starting the decoder", 1, 1)
         self._replica.load(report)
         self._replica.follow()
+        # What is here now stays: the collector need not walk through it again and again.
+        gc.collect()
+        gc.freeze()
         log.info(
             "loaded",
             revision=self._replica.revision,
@@ -160,7 +163,7 @@ class Server:
     def _build(self, *, share_port: bool) -> grpc.Server:
         config = self._config
         server = grpc.server(
-            ThreadPoolExecutor(config.call_threads, thread_name_prefix="call"),
+            threads.pool("call", config.call_threads),
             interceptors=[self._interceptor],
             options=[
                 *transport.options(

@@ -64,7 +64,7 @@ class Config(BaseSettings):
         64, ge=1, le=1024, description="Single calls in the server at once; more are refused."
     )
     compute_threads: int = Field(
-        4, ge=1, le=1024, description="Calls that decode, hash or search at once."
+        2, ge=1, le=1024, description="Calls that decode, hash or search at once."
     )
     cage_cells: int = Field(
         0,

@@ -24,6 +24,10 @@ FRAME_BYTES_MAX = 16 * 1024
 HEADER_TABLE_BYTES_MAX = 4 * 1024
 # How much of a message is taken from a peer before the call is admitted.
 LOOKAHEAD_BYTES = 64 * 1024
+# Calls of one method that gRPC keeps until Python takes them: from the first number on
+# it drops some, from the second all, without a word from us.
+PENDING_CALLS_MAX = 256
+PENDING_CALLS_HARD_MAX = 512
 
 
 def options(
@@ -59,4 +63,6 @@ def options(
         ("grpc.http2.lookahead_bytes", LOOKAHEAD_BYTES),
         # Without it a window grows to megabytes, for each call that waits.
         ("grpc.http2.bdp_probe", 0),
+        ("grpc.server.max_pending_requests", PENDING_CALLS_MAX),
+        ("grpc.server.max_pending_requests_hard_limit", PENDING_CALLS_HARD_MAX),
     ]
