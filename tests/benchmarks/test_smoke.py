@@ -48,3 +48,14 @@ def test_restart(tmp_path: Path) -> None:
     assert told["restart_s"] > 0
     assert told["rebuild_s"] > 0
     assert len(told["pss_bytes_each"]) == told["processes"] == 4
+
+
+def test_lookups(tmp_path: Path) -> None:
+    """Made-up codes are compared with real ones, and looked up by two passes; a plot is there."""
+    told = _run(tmp_path, "lookups", "--plots", str(tmp_path))
+    (row,) = told["rows"]
+    assert (row["images"], row["codes"], row["segments"]) == (300, 300 * 248, 1)
+    assert 0 < row["first_cpu_ms"][0] < row["all_cpu_ms"][0]
+    assert row["attachment_bytes_an_image"] == 3600
+    assert [one["name"] for one in told["likeness"]] == ["photographs", "made up"]
+    assert (tmp_path / "lookups.png").exists()
