@@ -48,3 +48,12 @@ def test_restart(tmp_path: Path) -> None:
     assert told["restart_s"] > 0
     assert told["rebuild_s"] > 0
     assert len(told["pss_bytes_each"]) == told["processes"] == 4
+
+
+def test_edits(tmp_path: Path) -> None:
+    """Edits are found, nothing is blocked that is not banked, and costs are told."""
+    told = _run(tmp_path, "edits", "--decoys", "50", "--decoy-photographs", "1")
+    assert told["mean_recall"]["imageward"] >= 0.9
+    assert sum(kind["blocked"] for kind in told["negatives"].values()) == 0
+    assert told["costs"]["as they are"]["hash_bits"] == 0
+    assert told["crowded"]["50"]["false_blocks"] == 0
