@@ -59,3 +59,12 @@ def test_lookups(tmp_path: Path) -> None:
     assert row["attachment_bytes_an_image"] == 3600
     assert [one["name"] for one in told["likeness"]] == ["photographs", "made up"]
     assert (tmp_path / "lookups.png").exists()
+
+
+def test_edits(tmp_path: Path) -> None:
+    """Edits are found, nothing is blocked that is not banked, and costs are told."""
+    told = _run(tmp_path, "edits", "--decoys", "50", "--decoy-photographs", "1")
+    assert told["mean_recall"]["imageward"] >= 0.9
+    assert sum(kind["blocked"] for kind in told["negatives"].values()) == 0
+    assert told["costs"]["as they are"]["hash_bits"] == 0
+    assert told["crowded"]["50"]["false_blocks"] == 0
