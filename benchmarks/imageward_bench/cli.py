@@ -11,6 +11,7 @@ from rich.console import Console
 from imageward_bench import demo as demo_run
 from imageward_bench import restart as restart_run
 from imageward_bench import sealing as sealing_run
+from imageward_bench.cage_bench import cage
 from imageward_bench.capacity.command import capacity
 from imageward_bench.edits_command import edits
 from imageward_bench.fuzz.command import fuzz
@@ -60,6 +61,7 @@ app.command()(index)
 app.command()(load)
 app.command()(capacity)
 app.command()(edits)
+app.command()(cage)
 app.command()(fuzz)
 
 
