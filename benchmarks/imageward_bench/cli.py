@@ -14,9 +14,17 @@ from imageward_bench import sealing as sealing_run
 from imageward_bench.cage_bench import cage
 from imageward_bench.capacity.command import capacity
 from imageward_bench.edits_command import edits
+from imageward_bench.freshness.command import freshness
 from imageward_bench.fuzz.command import fuzz
+from imageward_bench.hashing.command import hash_images
 from imageward_bench.index_bench import index
 from imageward_bench.load.command import load
+from imageward_bench.lookups import lookups
+from imageward_bench.peers.command import peers
+from imageward_bench.report.compare import compare
+from imageward_bench.rolling import rolling
+from imageward_bench.soak.command import soak
+from imageward_bench.workers import workers
 
 EXIT_WRONG = 1
 
@@ -29,9 +37,13 @@ app = typer.Typer(
 
 
 @app.command()
-def demo() -> None:
+def demo(
+    sheet: Annotated[
+        Path, typer.Option(help="PNG to draw what was sent, and what came back, into.")
+    ] = Path("demo-out/contact-sheet.png"),
+) -> None:
     """Bank real photographs, send altered copies, withdraw, crash, restart; show every verdict."""
-    if not demo_run.run(Console()):
+    if not demo_run.run(Console(), sheet):
         raise typer.Exit(EXIT_WRONG)
 
 
@@ -60,9 +72,17 @@ def sealing(
 app.command()(index)
 app.command()(load)
 app.command()(capacity)
+app.command("hash")(hash_images)
+app.command()(freshness)
+app.command()(peers)
+app.command()(compare)
 app.command()(edits)
 app.command()(cage)
+app.command()(lookups)
 app.command()(fuzz)
+app.command()(rolling)
+app.command()(soak)
+app.command()(workers)
 
 
 def main() -> None:

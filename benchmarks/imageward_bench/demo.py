@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,32 +15,20 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from imageward_bench import photographs
-from imageward_bench.edits import EDITS, decode
+from imageward_bench import demo_sheet, photographs
+from imageward_bench.demo_uploads import OVERLAYS, PARTS, Upload, uploads
 from imageward_bench.server_process import ServerProcess
-from imageward_client import Client, Verdict
+from imageward_client import Client, Match, Verdict
 
 BANK = "reported"
 SURFACE = "INSTAGRAM"
-RADIUS_BITS_SHOWN = 63
+# What of all that is on the contact sheet: one banked photograph and one that is not.
+SHOWN = ("coffee.png", "retina.jpg")
+SHOWN_EDITS = (
+    *("same bytes", "JPEG quality 30", *PARTS),
+    *("unrelated picture", *(f"unrelated, the same {name}" for name in OVERLAYS)),
+)
 TIMEOUT_S = 10.0
-
-
-@dataclass(frozen=True, slots=True)
-class Upload:
-    """One upload, and what should be said of it.
-
-    Attributes:
-        picture: the photograph's name.
-        edit: what was done to it.
-        image: the bytes that are sent.
-        expected: the verdict it should get; None where it is only reported.
-    """
-
-    picture: str
-    edit: str
-    image: bytes
-    expected: Verdict | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,32 +37,36 @@ class Outcome:
 
     upload: Upload
     verdict: Verdict
-    distance_bits: int | None
+    match: Match | None
     round_trip_ms: float
     wrong: bool
 
     @property
-    def distance(self) -> str:
-        """The distance as a reviewer reads it."""
-        return (
-            f"over {RADIUS_BITS_SHOWN}" if self.distance_bits is None else str(self.distance_bits)
-        )
+    def found_by(self) -> str:
+        """How it was found, as a reviewer reads it."""
+        match self.match:
+            case None:
+                return ""
+            case Match(distance_bits=None, method=method, coverage=coverage):
+                return f"{method.replace('_', ' ').lower()}, {coverage:.0%} covered"
+            case Match(method=method, distance_bits=bits):
+                return f"{method.lower()}, {bits} bits"
 
 
-def run(console: Console) -> bool:
-    """Run the demo; return whether everything came out as it should."""
+def run(console: Console, sheet: Path) -> bool:
+    """Run the demo and draw its contact sheet; return whether all came out as it should."""
     with tempfile.TemporaryDirectory(prefix="imageward-demo-") as folder:
         server = ServerProcess(Path(folder))
         with server, Client(server.target, timeout_s=TIMEOUT_S) as client:
             entry_ids = _bank(client)
-            console.print(
-                f"Banked {len(entry_ids)} photographs as 32 bytes each; no picture was kept."
-            )
+            console.print(_banked(client))
             outcomes = [
                 _check(client, upload, entry_ids)
-                for upload in track(list(_uploads()), "Checking altered copies", console=console)
+                for upload in track(list(uploads()), "Checking altered copies", console=console)
             ]
             console.print(_as_table(outcomes))
+            _draw_sheet(outcomes, sheet)
+            console.print(f"What was sent, and what came back: {sheet}")
             findings = [
                 _altered_copies_found(outcomes),
                 _withdrawn_at_once(client, entry_ids),
@@ -97,47 +88,50 @@ def _bank(client: Client) -> dict[str, str]:
     }
 
 
-def _uploads() -> Iterator[Upload]:
-    for name in photographs.BANKED:
-        original = photographs.read(name)
-        yield Upload(name, "same bytes", original, Verdict.BLOCK)
-        picture = decode(original)
-        for edit, apply in EDITS.items():
-            yield Upload(name, edit, apply(picture), Verdict.BLOCK)
-    for name in photographs.UNRELATED:
-        yield Upload(name, "unrelated picture", photographs.read(name), Verdict.ALLOW)
-    name = photographs.HARD_NEGATIVE
-    yield Upload(name, "right eye of a banked left eye", photographs.read(name), None)
+def _banked(client: Client) -> str:
+    stats = client.get_stats()
+    return (
+        f"Banked {stats.index_size} photographs as a hash of 32 bytes and "
+        f"{stats.regional_code_count / stats.index_size:.0f} codes of their parts each; "
+        "no picture was kept."
+    )
 
 
 def _check(client: Client, upload: Upload, entry_ids: dict[str, str]) -> Outcome:
     begun = time.perf_counter()
     answer = client.check_image(upload.image, surface=SURFACE)
     round_trip_ms = (time.perf_counter() - begun) * 1000
-    found = client.find_matches(image=upload.image, radius=RADIUS_BITS_SHOWN).matches
-    distance_bits = found[0].distance_bits if found else None
+    found = client.find_matches(image=upload.image).matches
     # Blocked as another picture would be as wrong as not blocked.
     named = (entry_ids[upload.picture],) if upload.expected is Verdict.BLOCK else ()
     wrong = upload.expected is not None and (
         answer.verdict is not upload.expected or answer.entry_ids != named
     )
-    return Outcome(upload, answer.verdict, distance_bits, round_trip_ms, wrong)
+    return Outcome(upload, answer.verdict, found[0] if found else None, round_trip_ms, wrong)
 
 
 def _as_table(outcomes: list[Outcome]) -> Table:
-    table = Table("picture", "edit", "verdict", "distance", "ms", title="What the service said")
-    for column in table.columns[3:]:
-        column.justify = "right"
+    table = Table("picture", "edit", "verdict", "found by", "ms", title="What the service said")
+    table.columns[-1].justify = "right"
     for one, following in zip(outcomes, [*outcomes[1:], None], strict=True):
         table.add_row(
             one.upload.picture,
             one.upload.edit,
             f"[red]{one.verdict}, wrong[/]" if one.wrong else str(one.verdict),
-            one.distance,
+            one.found_by,
             f"{one.round_trip_ms:.1f}",
             end_section=following is None or following.upload.picture != one.upload.picture,
         )
     return table
+
+
+def _draw_sheet(outcomes: list[Outcome], path: Path) -> None:
+    tiles = [
+        demo_sheet.Tile(one.upload.image, one.upload.edit, one.verdict, one.found_by)
+        for one in outcomes
+        if one.upload.picture in SHOWN and one.upload.edit in SHOWN_EDITS
+    ]
+    demo_sheet.draw(tiles, path)
 
 
 def _altered_copies_found(outcomes: list[Outcome]) -> tuple[bool, str]:

@@ -11,6 +11,7 @@
     │   ├── InvalidHash             not 32 bytes, or a quality that is not 0..100
     │   ├── InvalidRadius           not 0..63 bits
     │   ├── InvalidBatch            empty, or over its bound
+    │   ├── RequestTooLarge         over gRPC's own bound of a message or its metadata
     │   ├── UnknownSurface          not one that the server was configured with
     │   └── InvalidPageToken        not one of this listing
     ├── NotFound                  NOT_FOUND
@@ -124,6 +125,10 @@ class InvalidRadius(InvalidRequest):
 
 class InvalidBatch(InvalidRequest):
     """A batch is empty or over its bound."""
+
+
+class RequestTooLarge(InvalidRequest):
+    """A message or its metadata is over the bound of gRPC itself; its message names both."""
 
 
 class UnknownSurface(InvalidRequest):

@@ -11,9 +11,8 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Protocol
 
-from imageward_index.cascade import Looked
 from imageward_index.fingerprint import Fingerprint
-from imageward_index.picture import Picture, fingerprint_image, open_picture
+from imageward_index.picture import Parts, Picture, fingerprint_image, open_picture
 
 
 class Hasher(Protocol):
@@ -25,7 +24,7 @@ class Hasher(Protocol):
     def close(self) -> None:
         """Open no more."""
 
-    def look(self, image: bytes, deadline: float | None = None) -> AbstractContextManager[Looked]:
+    def look(self, image: bytes, deadline: float | None = None) -> AbstractContextManager[Parts]:
         """Open an upload to be checked; its hashes are taken as they are asked for.
 
         Args:

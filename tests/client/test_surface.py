@@ -70,6 +70,7 @@ NAMES = [
     "Point",
     "RateLimited",
     "RequestIdReused",
+    "RequestTooLarge",
     "RetryPolicy",
     "RevisionNotReached",
     "Scope",

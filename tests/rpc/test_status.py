@@ -14,14 +14,16 @@ import pytest
 from google.rpc import error_details_pb2, status_pb2
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+import imageward_client
 from imageward.v1 import bank_pb2, bank_pb2_grpc, hash_pb2, match_pb2, match_pb2_grpc
 from imageward.v1.error_pb2 import ErrorReason
 from imageward_client import Client
+from imageward_client._rebuild import from_rpc_error
 from imageward_server.app import Server
 from imageward_server.config import Config
 from imageward_server.hasher import InProcessHasher
 from imageward_server.store.engine import FILE_NAME
-from imageward_server.transport import MESSAGE_BYTES_MAX
+from imageward_server.transport import MESSAGE_BYTES_MAX, METADATA_BYTES_MAX
 
 ReadInfo = Callable[[grpc.RpcError], error_details_pb2.ErrorInfo]
 
@@ -386,6 +388,25 @@ def test_a_message_over_the_transport_bound_is_refused(channel: grpc.Channel) ->
     with pytest.raises(grpc.RpcError) as refused:
         raw(bytes(MESSAGE_BYTES_MAX + 1), timeout=20)
     assert refused.value.code() is Code.RESOURCE_EXHAUSTED
+
+
+def test_the_shipped_client_knows_a_message_over_the_transport_bound(client: Client) -> None:
+    """RequestTooLarge, from gRPC's own words; it is no overload and is not sent again."""
+    hashes = [bytes(32)] * 1_100_000
+    with pytest.raises(imageward_client.RequestTooLarge, match="larger than max"):
+        client.check_hashes(hashes)
+
+
+def test_metadata_over_the_transport_bound_is_refused_in_words_that_the_client_knows(
+    channel: grpc.Channel,
+) -> None:
+    """GRPC itself refuses it, without a reason."""
+    stub = match_pb2_grpc.MatchServiceStub(channel)
+    with pytest.raises(grpc.RpcError) as refused:
+        stub.CheckHashes(
+            match_pb2.CheckHashesRequest(), metadata=[("x", "x" * METADATA_BYTES_MAX)], timeout=5
+        )
+    assert isinstance(from_rpc_error(refused.value), imageward_client.RequestTooLarge)
 
 
 def test_a_deadline_is_kept_while_waiting_for_a_revision(channel: grpc.Channel) -> None:

@@ -67,7 +67,7 @@ def read_hashes(data: bytearray) -> OrientedHashes:
 
 
 def write_query(query: Query) -> bytes:
-    """Write a query without its edges: they only serve to find the codes."""
+    """Write a query."""
     pyramid, regions, box = query.pyramid, query.regions, query.content
     head = _QUERY_HEAD.pack(
         pyramid.width,
@@ -89,7 +89,7 @@ def write_query(query: Query) -> bytes:
 
 
 def read_query(data: bytearray) -> Query:
-    """Read a query; its arrays lie in `data`, aligned, and its edges are empty.
+    """Read a query; its arrays lie in `data`, aligned.
 
     Raises:
         InvalidPayload: a length that does not fit, or a value out of range.
@@ -113,9 +113,8 @@ def read_query(data: bytearray) -> Query:
     frames = _checked_frames(frames.reshape(count, _FRAME_FIELDS), width, height)
     codes = np.frombuffer(data, np.uint64, count, frames_end)
     starts = np.concatenate([[0], np.cumsum(sizes)[:-1]]).astype(np.int64)
-    no_edges = np.empty(0, np.float32)
     return Query(
-        Pyramid(width, height, pixels, no_edges, starts, shapes),
+        Pyramid(width, height, pixels, starts, shapes),
         Regions(width, height, codes, frames),
         _checked_box(*box),
     )

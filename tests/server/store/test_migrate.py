@@ -5,18 +5,27 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
+from alembic import command
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 
+import imageward_server.store
+from imageward_index.entry_id import make_entry_id
 from imageward_index.errors import ImagewardError
-from imageward_index.policy import Policy
+from imageward_index.fingerprint import Fingerprint
+from imageward_index.pdq import PdqHash
+from imageward_index.policy import Action, Policy
 from imageward_server.errors import StoreIncompatible
 from imageward_server.store import Store
 from imageward_server.store.engine import open_engine, reading, writing
 from imageward_server.store.schema import metadata
+
+MIGRATIONS = Path(imageward_server.store.__file__).parent / "migrations"
 
 
 def tables(engine: sa.Engine) -> set[str]:
@@ -105,3 +114,30 @@ def test_processes_that_start_together_build_one_store(url: str) -> None:
     store.open()
     assert (len(store.all_banks()), store.revision()) == (3, 3)
     store.close()
+
+
+def test_a_store_of_the_first_version_keeps_its_entries(url: str) -> None:
+    """Banks and hashes from before there were fingerprints stay, and mean what they meant."""
+    engine = open_engine(url)
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS))
+    with writing(engine) as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "v1")
+        connection.exec_driver_sql(
+            "INSERT INTO bank VALUES (1, 'old', 'REVIEW', 20, '[]', 1, 1, 0, 5, 5, 1)"
+        )
+        connection.exec_driver_sql(
+            "INSERT INTO entry VALUES (?, 1, 2, ?, 77, 'r', 5, 5, 2)",
+            (make_entry_id(1, 1), b"\xab" * 32),
+        )
+    engine.dispose()
+    store = Store(url)
+    store.open()
+    (bank,) = store.all_banks()
+    record = store.get_entry(make_entry_id(1, 1))
+    fingerprint = store.get_fingerprint(record.id)
+    store.close()
+    assert bank.bank.policy == Policy(Action.REVIEW, 20)
+    assert (record.hash, record.code_count) == (PdqHash(b"\xab" * 32, 77), 0)
+    assert fingerprint == Fingerprint(record.hash)
