@@ -11,6 +11,7 @@ from rich.console import Console
 from imageward_bench import demo as demo_run
 from imageward_bench import restart as restart_run
 from imageward_bench import sealing as sealing_run
+from imageward_bench.cage_bench import cage
 from imageward_bench.capacity.command import capacity
 from imageward_bench.edits_command import edits
 from imageward_bench.freshness.command import freshness
@@ -76,6 +77,7 @@ app.command()(freshness)
 app.command()(peers)
 app.command()(compare)
 app.command()(edits)
+app.command()(cage)
 app.command()(lookups)
 app.command()(fuzz)
 app.command()(rolling)
