@@ -117,6 +117,14 @@ def test_connections_of_any_client_spread_evenly(two_workers: Running) -> None:
     assert counts[1] <= 1.3 * counts[0]
 
 
+def test_one_client_reaches_every_worker(two_workers: Running) -> None:
+    """The shipped client's connections are dealt out too; each worker tells its own start."""
+    if '"spread": "turn"' not in two_workers.said():
+        pytest.skip("the kernel does not let this user deal connections out in turn")
+    with Client(two_workers.target, timeout_s=20) as client:
+        assert len({client.get_stats().start_time for _ in range(4)}) == 2
+
+
 def test_a_change_through_one_worker_reaches_all(two_workers: Running) -> None:
     """With a poll far too slow for it, each worker answers at the revision that was asked for."""
     with contextlib.ExitStack() as opened:
