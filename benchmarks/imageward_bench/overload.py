@@ -30,6 +30,7 @@ from rich.table import Table
 from imageward_bench.machine import describe
 from imageward_bench.open_loop import Load, Sample
 from imageward_bench.overload_upload import upload
+from imageward_bench.process_tree import look
 from imageward_bench.server_process import ServerProcess
 
 CHECK_IMAGE = "/imageward.v1.MatchService/CheckImage"
@@ -98,12 +99,12 @@ class Bench:
             seed=self._seed,
         )
         command = [sys.executable, "-m", "imageward_bench.open_loop"]
-        before = _cpu_s(self._server.pid)
+        before = look(self._server.pid)
         sent = subprocess.run(
             command, input=json.dumps(asdict(load)), stdout=subprocess.PIPE, text=True, check=True
         )
         samples = [Sample(*one) for one in json.loads(sent.stdout)["samples"]]
-        return Run(samples, load.seconds, _cpu_s(self._server.pid) - before)
+        return Run(samples, load.seconds, look(self._server.pid).cpu_since(before))
 
 
 def run(
@@ -168,11 +169,6 @@ def _recovery(bench: Bench, peak: float, again_s: float) -> dict[str, float]:
     limit_ms = 2 * before.took_ms(OK, 99)
     bad = [one.due_s for one in after.samples if one.status != OK or one.took_s * 1e3 > limit_ms]
     return {"recovery_s": max(bad, default=0.0), "overloaded_s": again_s}
-
-
-def _cpu_s(pid: int) -> float:
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def _table(figures: dict[str, float]) -> Table:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -58,15 +59,20 @@ class ServerProcess:
         """End it as a power cut would: SIGKILL."""
         assert self._process is not None
         self._process.kill()
-        self._ended()
+        self.wait()
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send it a signal."""
+        assert self._process is not None
+        self._process.send_signal(number)
 
     def stop(self) -> None:
         """Ask it to end, and wait until it did."""
-        assert self._process is not None
-        self._process.terminate()
-        self._ended()
+        self.signal(signal.SIGTERM)
+        self.wait()
 
-    def _ended(self) -> None:
+    def wait(self) -> None:
+        """Wait until it has ended, as somebody else has asked it to."""
         assert self._process is not None
         assert self._process.stdout is not None
         self._process.wait(STOP_S_MAX)

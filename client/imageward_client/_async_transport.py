@@ -1,4 +1,4 @@
-"""The asyncio way to a server: one channel, the deadlines, and errors rebuilt.
+"""The asyncio way to a server: a pool of channels, the deadlines, and errors rebuilt.
 
 Nothing here knows a particular call.
 """
@@ -14,6 +14,7 @@ from imageward_client._channel import RetryPolicy, channel_options
 from imageward_client._convert import stream_answer
 from imageward_client._defaults import STREAM_TIMEOUT_S, expect_timeout
 from imageward_client._patience import Budget, Patience
+from imageward_client._pool import Turns, expect_channels
 from imageward_client._rebuild import from_rpc_error
 from imageward_client._rpc import CHECK_STREAM, serialize
 
@@ -28,19 +29,22 @@ if TYPE_CHECKING:
 class AsyncTransport:
     """Sends calls and awaits their answers, within one event loop."""
 
-    def __init__(self, target: str, timeout_s: float, retry: RetryPolicy) -> None:
+    def __init__(self, target: str, timeout_s: float, retry: RetryPolicy, channels: int) -> None:
         self._timeout_s = expect_timeout(timeout_s)
         self._retry = retry
         self._budget = Budget(retry)
-        self._channel = aio.insecure_channel(target, options=channel_options(retry))
+        options = channel_options(retry)
+        self._channels = Turns(
+            aio.insecure_channel(target, options=options) for _ in range(expect_channels(channels))
+        )
 
     async def close(self) -> None:
-        """Closes the channel; calls that run are cancelled."""
-        await self._channel.close()
+        """Closes every channel; calls that run are cancelled."""
+        await asyncio.gather(*(channel.close() for channel in self._channels.things))
 
     async def send(self, call: Call[Any, Answer], timeout_s: float | None) -> Answer:
         """Returns the answer of a call, within its own timeout or else the client's."""
-        method = self._channel.unary_unary(
+        method = self._channels.next().unary_unary(
             call.rpc.path,
             request_serializer=serialize,
             response_deserializer=call.rpc.response.FromString,
@@ -76,7 +80,7 @@ class AsyncTransport:
         self, requests: AsyncIterator[match_pb2.CheckStreamRequest], timeout_s: float | None
     ) -> AsyncGenerator[StreamAnswer, None]:
         """Yields the answers of a stream; leaving it early cancels it."""
-        method = self._channel.stream_stream(
+        method = self._channels.next().stream_stream(
             CHECK_STREAM.path,
             request_serializer=serialize,
             response_deserializer=CHECK_STREAM.response.FromString,

@@ -11,7 +11,6 @@ and a code's place among them is its *ordinal*.
 
 from __future__ import annotations
 
-import tempfile
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -19,7 +18,6 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from imageward_index.attachments import SealedAttachments
-from imageward_index.block import Block
 from imageward_index.errors import SegmentCorrupt, SegmentIncompatible
 from imageward_index.id_column import IdColumn
 from imageward_index.kernels import search
@@ -31,9 +29,16 @@ from imageward_index.segment_writer import (
     attachment_shapes,
     keeps_order,
     reordered,
-    write_segment,
 )
-from imageward_index.slices import Plan, probe_count, probe_table, row_bytes, work_max
+from imageward_index.slices import (
+    Plan,
+    flips,
+    probe_count,
+    probe_table,
+    row_bytes,
+    work_max,
+)
+from imageward_index.word_kernels import search_words
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -64,6 +69,7 @@ class Segment:
         self._length: int = header["codes"]
         self._bit_order = tuple(header["bit_order"])
         self._keeps_order = keeps_order(self._bit_order)
+        self._search = search if self.plan.paired else search_words
         self._arrays = arrays
         low = arrays["id_low"].reshape(-1, header["id_low_bytes"])
         self._column = IdColumn(header["id_base"], low, arrays["id_directory"])
@@ -152,7 +158,7 @@ class Segment:
         while size > room:
             room = size
             asked = (words, radii_int64, living, first_only, room)
-            matches, size, scanned = search(*(self._fixed + asked))
+            matches, size, scanned = self._search(*(self._fixed + asked))
         if size < 0:
             raise ValueError(f"A radius is outside 0..{RADIUS_MAX[self.plan.width_bits]} bits.")
         return self._named(matches[:size]), scanned
@@ -220,8 +226,8 @@ class Segment:
         expected = array_shapes(self.plan, self._length, self._column)
         if self.attachments is not None:
             expected |= attachment_shapes(self._column, len(self._arrays["attachments"]))
-        actual = {name: len(array) for name, array in self._arrays.items()}
-        if actual != {name: shape.length for name, shape in expected.items()} or (
+        actual = {name: (array.dtype, len(array)) for name, array in self._arrays.items()}
+        if actual != {name: (np.dtype(s.dtype), s.length) for name, s in expected.items()} or (
             self.attachments is not None and not self.attachments.fit()
         ):
             raise SegmentCorrupt("The arrays of a segment do not fit each other.", self.path)
@@ -230,8 +236,8 @@ class Segment:
     def _fixed(self) -> tuple[Any, ...]:
         """Return the arguments of `kernels.search` that are the same in every search."""
         arrays, bits = self._arrays, self.plan.slice_bits
-        table = probe_table(self.plan, self._length, RADIUS_MAX[self.plan.width_bits])
-        masks = np.arange(1 << bits, dtype=np.uint32)
+        radius_max = RADIUS_MAX[self.plan.width_bits]
+        table = probe_table(self.plan, self._length, radius_max)
         return (
             arrays["codes"],
             arrays["offsets"],
@@ -241,7 +247,7 @@ class Segment:
             bits,
             self._length,
             np.array(table, np.int64).reshape(len(table), self.plan.slices),
-            masks[np.argsort(np.bitwise_count(masks), kind="stable")],
+            np.array(flips(self.plan, radius_max), np.uint32),
             np.array([probe_count(bits, r) for r in range(-1, bits + 1)], np.int64),
             work_max(self.plan, self._length),
         )
@@ -283,21 +289,3 @@ class Segment:
         beyond = places == len(firsts)
         inside = firsts[np.where(beyond, 0, places)].astype(np.int64)
         return np.where(beyond, self._length, inside)
-
-
-def warm_up() -> None:
-    """Compile every kernel that writing and searching need, or load it from numba's cache.
-
-    Call it before serving. Seals a small segment in a temporary folder, since
-    only a mapped file has exactly the arrays that the kernels will be given.
-    """
-    generator = np.random.default_rng(0)
-    codes = generator.integers(0, 256, (64, 8), np.uint8)
-    with tempfile.TemporaryDirectory(prefix="imageward-") as folder:
-        path = Path(folder) / "warm_up"
-        plan = Plan(width_bits=64, slices=4, slice_bits=8)
-        block = Block(np.arange(64), codes, dict.fromkeys(range(64), b""))
-        write_segment(path, [block], stamp=Stamp("", 0, 0), plan=plan)
-        segment = Segment.open(path, hasher_version="")
-        segment.search(codes, np.full(64, 3), segment.all_alive())
-        segment.attachment(None, 0)

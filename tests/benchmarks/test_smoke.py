@@ -48,3 +48,23 @@ def test_restart(tmp_path: Path) -> None:
     assert told["restart_s"] > 0
     assert told["rebuild_s"] > 0
     assert len(told["pss_bytes_each"]) == told["processes"] == 4
+
+
+def test_lookups(tmp_path: Path) -> None:
+    """Made-up codes are compared with real ones, and looked up by two passes; a plot is there."""
+    told = _run(tmp_path, "lookups", "--plots", str(tmp_path))
+    (row,) = told["rows"]
+    assert (row["images"], row["codes"], row["segments"]) == (300, 300 * 248, 1)
+    assert 0 < row["first_cpu_ms"][0] < row["all_cpu_ms"][0]
+    assert row["attachment_bytes_an_image"] == 3600
+    assert [one["name"] for one in told["likeness"]] == ["photographs", "made up"]
+    assert (tmp_path / "lookups.png").exists()
+
+
+def test_edits(tmp_path: Path) -> None:
+    """Edits are found, nothing is blocked that is not banked, and costs are told."""
+    told = _run(tmp_path, "edits", "--decoys", "50", "--decoy-photographs", "1")
+    assert told["mean_recall"]["imageward"] >= 0.9
+    assert sum(kind["blocked"] for kind in told["negatives"].values()) == 0
+    assert told["costs"]["as they are"]["hash_bits"] == 0
+    assert told["crowded"]["50"]["false_blocks"] == 0

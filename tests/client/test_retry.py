@@ -44,6 +44,14 @@ def test_unavailable_is_tried_again(peer: Peer, ask: Ask, method: str) -> None:
     assert len(peer.script.requests[method]) == 3
 
 
+def test_what_a_stopping_server_cancelled_is_tried_again(peer: Peer, ask: Ask) -> None:
+    """A call that the server cancels, as one does with what arrives while it stops, succeeds."""
+    peer.script.fail("CheckImage", grpc.StatusCode.CANCELLED)
+    answer = ask(peer.target, "check_image", b"block", options={"retry": FAST, "timeout_s": 10})
+    assert iw.Verdict.BLOCK is answer.verdict
+    assert len(peer.script.requests["CheckImage"]) == 2
+
+
 def test_retried_batch_keeps_its_request_id(peer: Peer, ask: Ask) -> None:
     """Every sending of one batch carries the same request id."""
     peer.script.bank("B")
@@ -145,7 +153,7 @@ def test_budget_ends_retries(peer: Peer) -> None:
     policy = iw.RetryPolicy(backoff_first_s=0.01, backoff_max_s=0.02, budget_tokens=10)
     peer.script.fail("CheckImage", UNAVAILABLE, times=99)
     sent = []
-    with iw.Client(peer.target, retry=policy, timeout_s=10) as client:
+    with iw.Client(peer.target, retry=policy, timeout_s=10, channels=1) as client:
         for _ in range(4):
             with pytest.raises(iw.Unavailable):
                 client.check_image(b"x")
