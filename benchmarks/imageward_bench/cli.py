@@ -11,6 +11,7 @@ from rich.console import Console
 from imageward_bench import demo as demo_run
 from imageward_bench import restart as restart_run
 from imageward_bench import sealing as sealing_run
+from imageward_bench.abuse.command import abuse
 from imageward_bench.cage_bench import cage
 from imageward_bench.capacity.command import capacity
 from imageward_bench.edits_command import edits
@@ -83,6 +84,7 @@ app.command()(fuzz)
 app.command()(rolling)
 app.command()(soak)
 app.command()(workers)
+app.command()(abuse)
 
 
 def main() -> None:
