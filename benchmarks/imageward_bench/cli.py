@@ -13,6 +13,7 @@ from imageward_bench import restart as restart_run
 from imageward_bench import sealing as sealing_run
 from imageward_bench.capacity.command import capacity
 from imageward_bench.edits_command import edits
+from imageward_bench.everything import everything
 from imageward_bench.freshness.command import freshness
 from imageward_bench.hashing.command import hash_images
 from imageward_bench.index_bench import index
@@ -70,6 +71,7 @@ app.command("hash")(hash_images)
 app.command()(freshness)
 app.command()(peers)
 app.command()(compare)
+app.command("all")(everything)
 app.command()(edits)
 
 
