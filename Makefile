@@ -8,7 +8,11 @@ PROTOS := $(wildcard protos/imageward/v1/*.proto)
 # What `make breaking` compares the contract with.
 AGAINST ?= main
 
+<<<<<<< HEAD
 .PHONY: help venv demo bench serve stop test check fmt protos breaking clean
+=======
+.PHONY: help venv demo serve stop test campaign fuzz soak rolling workers check fmt protos breaking clean
+>>>>>>> main
 
 help:  ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -42,6 +46,28 @@ stop: $(STAMP)  ## Stop what `make serve` started
 
 test: $(STAMP)  ## Run the tests
 	$(BIN)/python -m pytest
+
+# What `make campaign` runs, in order: targets that take minutes to hours.
+CAMPAIGN := workers rolling fuzz soak
+MINUTES ?= 60
+RESTARTS ?= 20
+
+campaign: $(CAMPAIGN)  ## Run what takes long: every target in CAMPAIGN
+
+soak: $(STAMP)  ## Hold 70 % load for MINUTES (60): memory, descriptors, threads, latency
+	$(BIN)/imageward-bench soak --minutes $(MINUTES) --out bench-out/soak
+
+rolling: $(STAMP)  ## Restart a server RESTARTS (20) times under 70 % load, count failed calls
+	@mkdir -p bench-out
+	$(BIN)/imageward-bench rolling --restarts $(RESTARTS) --json bench-out/rolling.json
+
+workers: $(STAMP)  ## Measure balance and scaling of workers, and how soon all see a change
+	@mkdir -p bench-out
+	$(BIN)/imageward-bench workers --json bench-out/workers.json
+
+RUNS ?= 100000
+fuzz: $(STAMP)  ## Decode RUNS spoiled files in the cage; finds go to tests/server/cage/finds
+	nice -n 19 $(BIN)/imageward-bench fuzz --runs $(RUNS)
 
 check: $(STAMP)  ## Lint, types, contract, arrows between packages
 	$(BIN)/ruff check .

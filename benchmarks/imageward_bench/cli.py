@@ -15,11 +15,16 @@ from imageward_bench.capacity.command import capacity
 from imageward_bench.edits_command import edits
 from imageward_bench.everything import everything
 from imageward_bench.freshness.command import freshness
+from imageward_bench.fuzz.command import fuzz
 from imageward_bench.hashing.command import hash_images
 from imageward_bench.index_bench import index
 from imageward_bench.load.command import load
+from imageward_bench.lookups import lookups
 from imageward_bench.peers.command import peers
 from imageward_bench.report.compare import compare
+from imageward_bench.rolling import rolling
+from imageward_bench.soak.command import soak
+from imageward_bench.workers import workers
 
 EXIT_WRONG = 1
 
@@ -73,6 +78,11 @@ app.command()(peers)
 app.command()(compare)
 app.command("all")(everything)
 app.command()(edits)
+app.command()(lookups)
+app.command()(fuzz)
+app.command()(rolling)
+app.command()(soak)
+app.command()(workers)
 
 
 def main() -> None:

@@ -78,3 +78,15 @@ def resident_bytes() -> int:
     ctypes.CDLL(None).malloc_trim(0)
     pages = int(Path("/proc/self/statm").read_text().split()[1])
     return pages * os.sysconf("SC_PAGE_SIZE")
+
+
+def reset_peak() -> None:
+    """Forget how much memory this process has had."""
+    Path("/proc/self/clear_refs").write_text("5")
+
+
+def peak_bytes() -> int:
+    """Return the most that was in memory of this process since `reset_peak`, mapped files too."""
+    status = Path("/proc/self/status").read_text().splitlines()
+    (peak,) = (line for line in status if line.startswith("VmHWM"))
+    return int(peak.split()[1]) * 1024

@@ -12,6 +12,7 @@ from imageward_client._async_transport import AsyncTransport
 from imageward_client._channel import RetryPolicy
 from imageward_client._convert import names
 from imageward_client._defaults import TARGET, TIMEOUT_S
+from imageward_client._pool import CHANNELS
 from imageward_client._readiness import POLL_S, Countdown
 from imageward_client._stream import Query, Questions
 from imageward_client._types import HashLike, Scope, ServingStatus
@@ -35,9 +36,11 @@ class AsyncClient(AsyncBankMethods):
         timeout_s: seconds within which a call must be answered, retries and
             connecting included, unless the call says otherwise.
         retry: when an UNAVAILABLE call is sent again.
+        channels: connections, 1..64, that take the calls in turn, so that one client's
+            calls spread over the server's processes.
 
     Raises:
-        ValueError: the timeout is not above 0.
+        ValueError: the timeout is not above 0, or the channels are out of range.
     """
 
     def __init__(
@@ -46,8 +49,9 @@ class AsyncClient(AsyncBankMethods):
         *,
         timeout_s: float = TIMEOUT_S,
         retry: RetryPolicy = RetryPolicy(),  # noqa: B008 - it is immutable
+        channels: int = CHANNELS,
     ) -> None:
-        self._transport = AsyncTransport(target, timeout_s, retry)
+        self._transport = AsyncTransport(target, timeout_s, retry, channels)
 
     async def __aenter__(self) -> Self:
         return self

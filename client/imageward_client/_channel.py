@@ -22,7 +22,7 @@ KEEPALIVE_S = 300
 KEEPALIVE_TIMEOUT_S = 10
 # A restarted server is found again at once; gRPC's own defaults are 1 and 120 s.
 RECONNECT_FIRST_S = 0.1
-RECONNECT_MAX_S = 5
+RECONNECT_MAX_S = 1
 ATTEMPTS_LIMIT = 5
 # Below some milliseconds gRPC loses the retry and the call hangs until its deadline:
 # https://github.com/grpc/grpc/issues/41036, seen here at 1 ms.
@@ -33,12 +33,15 @@ BUDGET_TOKENS_LIMIT = 1_000
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
-    """When a call that ended UNAVAILABLE is sent again.
+    """When a call that ended UNAVAILABLE, or that the server cancelled, is sent again.
 
     Only calls that may be sent twice are: every one but `create_bank` and
     `check_stream`. The waits are `backoff_first_s`, then `backoff_multiplier`
     times the one before up to `backoff_max_s`, each with jitter. Retries end at
     the deadline of the call in any case.
+
+    A call that the server refused as one too many (`Overloaded`) was not begun. It is sent
+    again if the server says when, after that time and up to half of it more, and else not.
 
     The budget is what keeps retries from drowning a server that is in trouble:
     each failure takes a token, each success returns `budget_refill` of one, and
@@ -93,6 +96,8 @@ def channel_options(retry: RetryPolicy) -> list[tuple[str, Any]]:
         ("grpc.max_reconnect_backoff_ms", RECONNECT_MAX_S * 1_000),
         # gRPC keeps 256 KiB of a call by default, and retries no image above that.
         ("grpc.per_rpc_retry_buffer_size", MESSAGE_BYTES_MAX),
+        # Channels with equal options would otherwise share one connection.
+        ("grpc.use_local_subchannel_pool", 1),
         ("grpc.service_config", json.dumps(service_config(retry))),
     ]
 
@@ -114,5 +119,6 @@ def _retry_policy(retry: RetryPolicy) -> dict[str, Any]:
         "initialBackoff": f"{retry.backoff_first_s:.3f}s",
         "maxBackoff": f"{retry.backoff_max_s:.3f}s",
         "backoffMultiplier": retry.backoff_multiplier,
-        "retryableStatusCodes": ["UNAVAILABLE"],
+        # A server that is stopping cancels what arrives before it could say so.
+        "retryableStatusCodes": ["UNAVAILABLE", "CANCELLED"],
     }

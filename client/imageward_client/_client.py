@@ -11,6 +11,7 @@ from imageward_client._bank_methods import BankMethods
 from imageward_client._channel import RetryPolicy
 from imageward_client._convert import names
 from imageward_client._defaults import TARGET, TIMEOUT_S
+from imageward_client._pool import CHANNELS
 from imageward_client._readiness import POLL_S, Countdown
 from imageward_client._stream import Query, Questions
 from imageward_client._transport import Transport
@@ -35,9 +36,11 @@ class Client(BankMethods):
         timeout_s: seconds within which a call must be answered, retries and
             connecting included, unless the call says otherwise.
         retry: when an UNAVAILABLE call is sent again.
+        channels: connections, 1..64, that take the calls in turn, so that one client's
+            calls spread over the server's processes.
 
     Raises:
-        ValueError: the timeout is not above 0.
+        ValueError: the timeout is not above 0, or the channels are out of range.
     """
 
     def __init__(
@@ -46,8 +49,9 @@ class Client(BankMethods):
         *,
         timeout_s: float = TIMEOUT_S,
         retry: RetryPolicy = RetryPolicy(),  # noqa: B008 - it is immutable
+        channels: int = CHANNELS,
     ) -> None:
-        self._transport = Transport(target, timeout_s, retry)
+        self._transport = Transport(target, timeout_s, retry, channels)
 
     def __enter__(self) -> Self:
         return self
@@ -61,7 +65,7 @@ class Client(BankMethods):
         self.close()
 
     def close(self) -> None:
-        """Closes the channel; calls that run are cancelled."""
+        """Closes every channel; calls that run are cancelled."""
         self._transport.close()
 
     def check_image(

@@ -1,10 +1,11 @@
-"""The blocking way to a server: one channel, the deadlines, and errors rebuilt.
+"""The blocking way to a server: a pool of channels, the deadlines, and errors rebuilt.
 
 Nothing here knows a particular call.
 """
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Any
 
 import grpc
@@ -12,6 +13,8 @@ import grpc
 from imageward_client._channel import RetryPolicy, channel_options
 from imageward_client._convert import stream_answer
 from imageward_client._defaults import STREAM_TIMEOUT_S, expect_timeout
+from imageward_client._patience import Budget, Patience
+from imageward_client._pool import Turns, expect_channels
 from imageward_client._rebuild import from_rpc_error
 from imageward_client._rpc import CHECK_STREAM, serialize
 
@@ -26,27 +29,41 @@ if TYPE_CHECKING:
 class Transport:
     """Sends calls and blocks for their answers; may be shared by threads."""
 
-    def __init__(self, target: str, timeout_s: float, retry: RetryPolicy) -> None:
+    def __init__(self, target: str, timeout_s: float, retry: RetryPolicy, channels: int) -> None:
         self._timeout_s = expect_timeout(timeout_s)
-        self._channel = grpc.insecure_channel(target, options=channel_options(retry))
+        self._retry = retry
+        self._budget = Budget(retry)
+        options = channel_options(retry)
+        self._channels = Turns(
+            grpc.insecure_channel(target, options=options) for _ in range(expect_channels(channels))
+        )
 
     def close(self) -> None:
-        """Closes the channel; calls that run are cancelled."""
-        self._channel.close()
+        """Closes every channel; calls that run are cancelled."""
+        for channel in self._channels.things:
+            channel.close()
 
     def send(self, call: Call[Any, Answer], timeout_s: float | None) -> Answer:
         """Returns the answer of a call, within its own timeout or else the client's."""
-        method = self._channel.unary_unary(
+        method = self._channels.next().unary_unary(
             call.rpc.path,
             request_serializer=serialize,
             response_deserializer=call.rpc.response.FromString,
         )
         timeout_s = self._timeout_s if timeout_s is None else timeout_s
-        try:
-            response = method(call.request, timeout=timeout_s)
-        except grpc.RpcError as error:
-            raise from_rpc_error(error) from error
-        return call.read(response)
+        patience = Patience(self._retry, self._budget, timeout_s)
+        while True:
+            try:
+                response = method(call.request, timeout=patience.left_s)
+            except grpc.RpcError as error:
+                refusal = from_rpc_error(error)
+                pause_s = patience.pause_s(refusal)
+                if pause_s is None:
+                    raise refusal from error
+            else:
+                self._budget.answered()
+                return call.read(response)
+            time.sleep(pause_s)
 
     def pages(
         self, fetch: Callable[[str], Call[Any, Page[Item]]], timeout_s: float | None
@@ -62,7 +79,7 @@ class Transport:
         self, requests: Iterator[match_pb2.CheckStreamRequest], timeout_s: float | None
     ) -> Iterator[StreamAnswer]:
         """Yields the answers of a stream; leaving it early cancels it."""
-        method = self._channel.stream_stream(
+        method = self._channels.next().stream_stream(
             CHECK_STREAM.path,
             request_serializer=serialize,
             response_deserializer=CHECK_STREAM.response.FromString,

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from imageward_index.intrinsics import kernel
+from imageward_index.intrinsics import kernel, prefetch
 from imageward_index.kernels import slice_at
+from imageward_index.word_kernels import sketch_at
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -24,6 +25,9 @@ FIELD_BITS = 16
 DIGIT_BITS = 8
 """Bits a sorting pass looks at: its 256 streams stay within the first-level TLB."""
 
+PREFETCHED = 32
+"""Codes that are asked for ahead: they lie anywhere."""
+
 
 @kernel
 def pack_pair(words: NDArray[np.uint64], pair: int, bits: int, packed: NDArray[np.uint64]) -> None:
@@ -33,6 +37,14 @@ def pack_pair(words: NDArray[np.uint64], pair: int, bits: int, packed: NDArray[n
         odd = np.uint64(slice_at(words[row], 2 * pair + 1, bits))
         high = (even << np.uint64(FIELD_BITS)) | odd
         packed[row] = (high << np.uint64(ROW_BITS)) | np.uint64(row)
+
+
+@kernel
+def pack_slice(words: NDArray[np.uint64], part: int, bits: int, packed: NDArray[np.uint64]) -> None:
+    """Pack one slice and the row of every code (rows, 1) into `packed`."""
+    for row in range(len(words)):
+        own = np.uint64(slice_at(words[row], part, bits))
+        packed[row] = (own << np.uint64(ROW_BITS)) | np.uint64(row)
 
 
 @kernel
@@ -83,6 +95,35 @@ def fill_table(
     for i in range(len(packed)):
         sketches[i] = (packed[i] >> np.uint64(other_shift)) & field
         offsets[((packed[i] >> np.uint64(own_shift)) & field) + np.uint64(1)] += np.uint32(1)
+    for bucket in range(1, len(offsets)):
+        offsets[bucket] += offsets[bucket - 1]
+
+
+@kernel
+def fill_word_table(
+    packed: NDArray[np.uint64],
+    words: NDArray[np.uint64],
+    part: int,
+    bits: int,
+    sketches: NDArray[np.uint32],
+    offsets: NDArray[np.uint32],
+) -> None:
+    """Write the table of one slice of codes of one word from entries sorted by it.
+
+    Args:
+        packed: uint64 (entries,).
+        words: uint64 (entries, 1), the codes.
+        part: which slice.
+        bits: its bits.
+        sketches: uint32 (entries,), overwritten.
+        offsets: uint32 (2**bits + 1,), zero at first.
+    """
+    row_mask = np.uint64((1 << ROW_BITS) - 1)
+    for i in range(len(packed)):
+        if i + PREFETCHED < len(packed):
+            prefetch(words, np.int64(packed[i + PREFETCHED] & row_mask))
+        sketches[i] = sketch_at(words[packed[i] & row_mask, 0], part, bits)
+        offsets[(packed[i] >> np.uint64(ROW_BITS)) + np.uint64(1)] += np.uint32(1)
     for bucket in range(1, len(offsets)):
         offsets[bucket] += offsets[bucket - 1]
 

@@ -8,26 +8,33 @@
     FINE           more of its codes at more pixels, within 4
     FINE_MIRRORED  these mirrored
 
-A pass that settles nothing leaves the next to look. The first finding that settles the
-matter ends the cascade, and so does the end of the time. An answer says which passes ran:
+A pass that finds nothing that suffices leaves the next to look; the first finding that
+does ends the cascade, and so does the end of the time. An answer says which passes ran:
 one that was cut short is no statement that nothing is there.
 """
 
 from __future__ import annotations
 
-import enum
+import math
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Final, NamedTuple, Protocol
+from collections.abc import Callable, Iterator
+from typing import Final, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
+from imageward_index.answer import (
+    FAST,
+    THOROUGH,
+    Answer,
+    Corners,
+    Finding,
+    Findings,
+    Pass,
+)
 from imageward_index.box import Box
+from imageward_index.budget import Budget, OutOfTime
 from imageward_index.fingerprint import Fingerprint, RegionalPart
 from imageward_index.geometry import (
-    INLIERS_MIN,
     Alignment,
     Matrix,
     Query,
@@ -37,7 +44,20 @@ from imageward_index.geometry import (
     verify,
 )
 from imageward_index.pdq import QUALITY_MIN, Orientation, OrientedHashes
+from imageward_index.picture import Parts
+from imageward_index.searchable import Searchable, WholeHits
 from imageward_index.vote import Candidate, CodeHits, rank_candidates
+
+__all__ = [
+    "FAST",
+    "THOROUGH",
+    "Answer",
+    "Finding",
+    "Pass",
+    "Searchable",
+    "WholeHits",
+    "look_up",
+]
 
 NEAR_BITS: Final = 4
 FAR_BITS: Final = 6
@@ -47,114 +67,23 @@ CANDIDATES_MAX: Final = 24
 VERIFIED_MAX: Final = 10
 """Maps whose windows are looked at in a pass."""
 
-Corners = tuple[tuple[float, float], ...]
+REFINED_MAX: Final = 2
+"""Maps that are fitted closer in a pass: the doubtful ones of the highest coverage."""
 
+PASS_COST_S: Final = {
+    Pass.WHOLE: 0.002,
+    Pass.TRIMMED: 0.002,
+    Pass.REGIONS: 0.005,
+    Pass.FAR: 0.004,
+    Pass.MIRRORED: 0.004,
+    Pass.FINE: 0.008,
+    Pass.FINE_MIRRORED: 0.004,
+}
+"""What a pass takes on a quiet core. One that does not fit into the time left is not begun."""
 
-class Pass(enum.IntEnum):
-    """The steps of the cascade, in order."""
-
-    WHOLE = 0
-    TRIMMED = 1
-    REGIONS = 2
-    FAR = 3
-    MIRRORED = 4
-    FINE = 5
-    FINE_MIRRORED = 6
-
-
-FAST: Final = Pass.REGIONS
-THOROUGH: Final = Pass.FINE_MIRRORED
-
-
-class Looked(Protocol):
-    """What the cascade asks of a picture; see `picture.Picture`."""
-
-    @property
-    def whole(self) -> OrientedHashes:
-        """The PDQ hashes of the picture."""
-
-    @property
-    def trimmed(self) -> OrientedHashes | None:
-        """The PDQ hashes of its content; None where that is all of it."""
-
-    @property
-    def coarse(self) -> Query:
-        """The regions of its content, few, of larger features."""
-
-    @property
-    def fine(self) -> Query:
-        """The regions of all of it, as many as a bank has."""
-
-
-class WholeHits(NamedTuple):
-    """PDQ hashes of a bank near those of a picture: (m,) each, and any order."""
-
-    orientations: NDArray[np.int64]
-    entries: NDArray[np.int64]
-    distances: NDArray[np.int64]
-
-
-class Searchable(Protocol):
-    """What the cascade asks of a bank. Entries that are withdrawn are in none of the answers."""
-
-    def find_whole(self, codes: NDArray[np.uint8]) -> WholeHits:
-        """Find the PDQ hashes near the codes (8, 32), each within its bank's radius."""
-
-    def find_codes(self, codes: NDArray[np.uint64], radius_bits: int) -> CodeHits:
-        """Find every regional code within a radius, inclusive, of the codes (n,)."""
-
-    def fingerprint(self, entry_id: int) -> Fingerprint | None:
-        """The fingerprint of an entry that hits named; None if it was withdrawn since."""
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """An entry that was found in a picture, and how.
-
-    Attributes:
-        entry_id: the entry.
-        found_by: the pass that found it.
-        certain: whether it may speak for a BLOCK; otherwise a person should look: parts
-            agree, but not enough, or the hash has too little detail to be relied on.
-        distance_bits: of the PDQ hashes; None where regions found it.
-        orientation: how the picture was turned for that; None likewise.
-        coverage: 0..1, how much of the one was found in the other; None where PDQ found it.
-        inliers: codes that agree on where it lies; 0 where PDQ found it.
-        corners_in_picture: where the entry's content lies in the picture, clockwise from
-            its top left, in shares of the picture's width and height; they may lie outside
-            of 0..1. Empty where PDQ found it.
-        corners_in_entry: where the looked-up content lies in the entry's image, likewise.
-    """
-
-    entry_id: int
-    found_by: Pass
-    certain: bool
-    distance_bits: int | None = None
-    orientation: Orientation | None = None
-    coverage: float | None = None
-    inliers: int = 0
-    corners_in_picture: Corners = ()
-    corners_in_entry: Corners = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What the cascade found.
-
-    Attributes:
-        findings: certain ones first, then by nearness or coverage.
-        passes: the steps that ran.
-        complete: whether nothing that was asked for was left out for want of time.
-    """
-
-    findings: tuple[Finding, ...]
-    passes: tuple[Pass, ...]
-    complete: bool
-
-    @property
-    def certain(self) -> bool:
-        """Whether a finding is certain."""
-        return any(finding.certain for finding in self.findings)
+_CANDIDATE_COST_S: Final = 0.0002
+_VERIFY_COST_S: Final = 0.0005
+_REFINE_COST_S: Final = 0.002
 
 
 class _Grown(NamedTuple):
@@ -166,100 +95,118 @@ class _Grown(NamedTuple):
     to_bank: Matrix
 
 
+class _Verified(NamedTuple):
+    """A map that was looked through."""
+
+    grown: _Grown
+    alignment: Alignment
+
+
+def is_certain(finding: Finding) -> bool:
+    """Whether a finding is certain."""
+    return finding.certain
+
+
 def look_up(
-    picture: Looked,
+    picture: Parts,
     bank: Searchable,
     *,
-    budget_s: float,
+    budget_s: float = math.inf,
     last: Pass = THOROUGH,
-    settles: Callable[[Finding], bool] = lambda finding: finding.certain,
+    suffices: Callable[[Finding], bool] = is_certain,
     clock: Callable[[], float] = time.monotonic,
 ) -> Answer:
-    """Run the passes up to `last` until a finding settles it or the budget is spent.
+    """Run the passes up to `last` until a finding suffices or the budget is spent.
 
-    A pass that has begun is finished, so an answer may come one pass late.
+    A pass that is not expected to fit is not begun, and one that takes longer than
+    expected is cut short between its candidates. So an answer is late by one step at
+    most: taking the regions of the picture, one search, or looking at one map.
 
     Args:
         picture: what is looked up.
-        bank: where.
-        budget_s: how long it may take, in seconds.
-        last: the last pass to run.
-        settles: whether a finding makes the passes after its own needless.
-        clock: seconds that only grow.
+        bank: what it is looked up in.
+        budget_s: the time there is.
+        last: the pass after which nothing more is asked for.
+        suffices: whether a finding ends the cascade; a caller may know findings that
+            change nothing.
+        clock: tells the time, in seconds.
     """
-    deadline = clock() + budget_s
-    findings: dict[int, Finding] = {}
+    budget = Budget(budget_s, clock)
+    findings = Findings()
     ran: list[Pass] = []
-    for step in Pass:
-        if step > last or any(map(settles, findings.values())):
-            break
-        if clock() >= deadline:
-            return Answer(_sorted(findings), tuple(ran), complete=False)
-        _keep_best(findings, _run(step, picture, bank))
-        ran.append(step)
-    return Answer(_sorted(findings), tuple(ran), complete=True)
+    try:
+        for step in Pass:
+            if step > last or any(map(suffices, findings)):
+                break
+            budget.require(PASS_COST_S[step])
+            for finding in _run(step, picture, bank, budget):
+                findings.keep(finding)
+            ran.append(step)
+    except OutOfTime:
+        return Answer(findings.sorted(), tuple(ran), complete=any(map(suffices, findings)))
+    return Answer(findings.sorted(), tuple(ran), complete=True)
 
 
-def _run(step: Pass, picture: Looked, bank: Searchable) -> list[Finding]:
+def _run(step: Pass, picture: Parts, bank: Searchable, budget: Budget) -> Iterator[Finding]:
     if step is Pass.WHOLE:
         return _find_whole(step, picture.whole, bank)
     if step is Pass.TRIMMED:
-        return _find_whole(step, picture.trimmed, bank) if picture.trimmed else []
+        return iter(()) if picture.trimmed is None else _find_whole(step, picture.trimmed, bank)
     query = picture.fine if step >= Pass.FINE else picture.coarse
     if step in {Pass.MIRRORED, Pass.FINE_MIRRORED}:
         query = query.mirror()
     radius_bits = FAR_BITS if step in {Pass.FAR, Pass.MIRRORED} else NEAR_BITS
-    return _find_parts(step, query, bank, radius_bits)
+    return _find_parts(step, query, bank.find_codes(query.regions.codes, radius_bits), bank, budget)
 
 
-def _find_whole(step: Pass, hashes: OrientedHashes, bank: Searchable) -> list[Finding]:
+def _find_whole(step: Pass, hashes: OrientedHashes, bank: Searchable) -> Iterator[Finding]:
     hits = bank.find_whole(hashes.codes)
-    rows = zip(*(column.tolist() for column in hits), strict=True)
-    return [
-        Finding(
+    for orientation, entry_id, distance in zip(*(column.tolist() for column in hits), strict=True):
+        yield Finding(
             entry_id,
             step,
             certain=hashes.quality >= QUALITY_MIN,
             distance_bits=distance,
             orientation=Orientation(orientation),
         )
-        for orientation, entry_id, distance in rows
-    ]
 
 
-def _find_parts(step: Pass, query: Query, bank: Searchable, radius_bits: int) -> list[Finding]:
-    hits = bank.find_codes(query.regions.codes, radius_bits)
-    grown = [
-        one
-        for candidate in rank_candidates(hits, CANDIDATES_MAX)
-        for one in _grow(query, candidate, bank.fingerprint(candidate.entry_id))
-    ]
+def _find_parts(
+    step: Pass, query: Query, hits: CodeHits, bank: Searchable, budget: Budget
+) -> Iterator[Finding]:
+    """Grow the candidates' seeds, look through the best maps, and closer where in doubt."""
+    grown: list[_Grown] = []
+    for candidate in rank_candidates(hits, CANDIDATES_MAX):
+        budget.require(_CANDIDATE_COST_S)
+        grown += _grow(query, candidate, bank.fingerprint(candidate.entry_id))
+    doubtful: list[_Verified] = []
     grown.sort(key=lambda one: -one.inliers)
-    findings = []
     for one in grown[:VERIFIED_MAX]:
-        alignment = _verify(query, one)
-        if alignment.is_certain or alignment.is_doubtful:
-            findings.append(_as_finding(step, query, one, alignment))
-    return findings
+        budget.require(_VERIFY_COST_S)
+        alignment = verify(query, one.part.regions, one.part.grid, one.inliers, one.to_bank)
+        if alignment.is_certain:
+            yield _as_finding(step, query, one, alignment)
+        elif alignment.may_be_more:
+            doubtful.append(_Verified(one, alignment))
+    doubtful.sort(key=lambda one: -one.alignment.coverage)
+    for place, (one, alignment) in enumerate(doubtful):
+        closer = alignment
+        if place < REFINED_MAX:
+            budget.require(_REFINE_COST_S)
+            closer = refine(query, one.part.regions, one.part.grid, alignment)
+        if closer.is_certain or closer.is_doubtful:
+            yield _as_finding(step, query, one, closer)
 
 
 def _grow(query: Query, candidate: Candidate, stored: Fingerprint | None) -> list[_Grown]:
-    """Grow each seed of a candidate to a map; those that stay alone are dropped."""
+    """Grow the seeds of a candidate to maps."""
     if stored is None or stored.regional is None:
         return []
     part = stored.regional
-    maps = (align(query, part.regions, seed) for seed in candidate.seeds)
     return [
         _Grown(inliers, candidate.entry_id, part, to_bank)
-        for inliers, to_bank in maps
-        if inliers >= INLIERS_MIN
+        for inliers, to_bank in align(query, part.regions, candidate.seeds)
     ]
-
-
-def _verify(query: Query, grown: _Grown) -> Alignment:
-    regions, grid = grown.part.regions, grown.part.grid
-    alignment = verify(query, regions, grid, grown.inliers, grown.to_bank)
-    return refine(query, regions, grid, alignment) if alignment.is_doubtful else alignment
 
 
 def _as_finding(step: Pass, query: Query, grown: _Grown, alignment: Alignment) -> Finding:
@@ -283,25 +230,3 @@ def _in_shares(corners: Matrix | None, width: float, height: float, box: Box) ->
         return ()
     shares = corners / (width, height) * (box.width, box.height) + (box.left, box.top)
     return tuple((x, y) for x, y in shares.tolist())
-
-
-def _keep_best(findings: dict[int, Finding], new: list[Finding]) -> None:
-    for finding in new:
-        known = findings.get(finding.entry_id)
-        if known is None or _rank(finding) < _rank(known):
-            findings[finding.entry_id] = finding
-
-
-def _rank(finding: Finding) -> tuple[bool, bool, int, float, int]:
-    """Certain before doubtful, the whole before its parts, then by nearness or coverage."""
-    return (
-        not finding.certain,
-        finding.coverage is not None,
-        finding.distance_bits or 0,
-        -(finding.coverage or 0.0),
-        finding.entry_id,
-    )
-
-
-def _sorted(findings: dict[int, Finding]) -> tuple[Finding, ...]:
-    return tuple(sorted(findings.values(), key=_rank))

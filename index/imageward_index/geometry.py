@@ -14,6 +14,7 @@ are mixed with what lies around it. It knows neither the index nor policies.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -21,13 +22,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from imageward_index.box import Box
-from imageward_index.decode import cv2
-from imageward_index.grid import TEXTURE_MIN, WINDOWS_A_SIDE, Grid, see_grid
-from imageward_index.guided_match import align_seed
+from imageward_index.grid import WINDOW_RADIUS_BITS, Grid, compare_grid, fit_grid
+from imageward_index.guided_match import grow_seeds
 from imageward_index.pyramid import Pyramid
 from imageward_index.regions import Regions
 
-WINDOW_RADIUS_BITS: Final = 3
 INLIERS_MIN: Final = 2
 WINDOWS_MIN: Final = 4
 
@@ -41,9 +40,13 @@ COVERAGE_ENOUGH: Final = 0.75
 to 0.20 more where fewer than 64 windows are seen; 0.75 is always enough."""
 
 COVERAGE_DOUBTFUL: Final = 0.25
-"""From here on a person may want to look, and it pays to fit the map closer."""
+"""From here on a person may want to look."""
 
-_NUDGES: Final = (0.012, 0.006)
+COVERAGE_HOPEFUL: Final = 0.10
+"""From here on it pays to fit the map closer."""
+
+# Of the banked picture's longer side, that windows are looked for around their places.
+_STEPS: Final = (0.016, 0.016, 0.008, 0.004)
 _DETERMINANT_MIN: Final = 1e-9
 _LATTICE: Final = 24
 
@@ -111,59 +114,69 @@ class Alignment:
         return self._has_evidence and self.margin < 0 and self.coverage >= COVERAGE_DOUBTFUL
 
     @property
+    def may_be_more(self) -> bool:
+        """Whether it pays to fit the map closer."""
+        return self.inliers >= INLIERS_MIN and self.coverage >= COVERAGE_HOPEFUL
+
+    @property
     def _has_evidence(self) -> bool:
         return self.inliers >= INLIERS_MIN and self.windows >= WINDOWS_MIN
 
 
-def align(query: Query, bank: Regions, seed: tuple[int, int]) -> tuple[int, Matrix]:
-    """Grow a pair of codes to a map; how many pairs it holds, and it, query to bank."""
-    inliers, to_bank = align_seed(
-        query.regions.codes, query.regions.frames, bank.codes, bank.frames, *seed
+def align(
+    query: Query, bank: Regions, seeds: Sequence[tuple[int, int]]
+) -> list[tuple[int, Matrix]]:
+    """Grow pairs of codes to maps; how many pairs each holds, and it, query to bank.
+
+    A pair that an earlier map holds already is left out, and so is one that stays alone.
+    """
+    counts, maps = grow_seeds(
+        query.regions.codes,
+        query.regions.frames,
+        bank.codes,
+        bank.frames,
+        np.array(seeds, np.int64).reshape(-1, 2),
     )
-    if query.mirrored:
-        to_bank = to_bank @ _mirror(query.regions.width)
-    return inliers, to_bank
+    after = _mirror(query.regions.width) if query.mirrored else np.eye(3)
+    return [
+        (count, to_bank @ after)
+        for count, to_bank in zip(counts.tolist(), maps, strict=True)
+        if count >= INLIERS_MIN
+    ]
 
 
 def verify(query: Query, bank: Regions, grid: Grid, inliers: int, to_bank: Matrix) -> Alignment:
     """Look at the banked picture's windows through a map."""
     if abs(np.linalg.det(to_bank)) < _DETERMINANT_MIN:
         return Alignment(to_bank, inliers)
-    view = see_grid(query.pyramid, bank.width, bank.height, np.linalg.inv(to_bank))
-    seen = view.inside & grid.textured
-    distances = np.bitwise_count(view.signs ^ grid.signs)
-    alike = seen & (distances <= WINDOW_RADIUS_BITS)
-    # Something stands where the bank has a plain wall.
-    intruding = view.inside & grid.smooth & _INNER & (view.contrasts >= 2 * TEXTURE_MIN)
-    windows = int(alike.sum())
+    to_picture = np.linalg.inv(to_bank)
+    distances, intruding = compare_grid(query.pyramid, grid, bank.width, bank.height, to_picture)
+    alike = distances[(distances >= 0) & (distances <= WINDOW_RADIUS_BITS)]
+    windows = len(alike)
     if not windows:
         return Alignment(to_bank, inliers)
-    against = int(seen.sum() + intruding.sum()) - windows
-    of_bank = windows / int(grid.textured.sum() + intruding.sum())
+    against = int((distances >= 0).sum()) + intruding - windows
+    of_bank = windows / (int(grid.textured.sum()) + intruding)
     of_seen = windows / (windows + against)
     return Alignment(
         to_bank,
         inliers,
         windows,
         against,
-        float(distances[alike].mean()),
+        float(alike.mean()),
         max(of_bank, of_seen * share_within(to_bank, query.pyramid, bank)),
     )
 
 
 def refine(query: Query, bank: Regions, grid: Grid, alignment: Alignment) -> Alignment:
-    """Move the corners of a doubtful map by small steps, as long as more windows look alike."""
-    corners = map_corners(np.linalg.inv(alignment.to_bank), bank.width, bank.height)
-    if corners is None:
-        return alignment
-    size = float(np.sqrt(cv2.contourArea(corners.astype(np.float32)) / (bank.width * bank.height)))
+    """Fit a map closer, by where the windows look most alike, as long as that helps."""
     best = alignment
-    for step in _NUDGES:
-        for nudge in _nudges(step * size):
-            moved = corners + nudge
-            tried = verify(query, bank, grid, best.inliers, _from_corners(moved, bank))
-            if tried.margin > best.margin:
-                best, corners = tried, moved
+    for step in _STEPS:
+        to_picture = np.linalg.inv(best.to_bank)
+        to_bank = fit_grid(query.pyramid, grid, bank.width, bank.height, to_picture, step)
+        if to_bank is not None:
+            tried = verify(query, bank, grid, best.inliers, to_bank)
+            best = tried if tried.margin > best.margin else best
     return best
 
 
@@ -185,30 +198,3 @@ def share_within(to_bank: Matrix, query: Pyramid, bank: Regions) -> float:
 
 def _mirror(width: float) -> Matrix:
     return np.array([[-1.0, 0.0, width], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]])
-
-
-def _nudges(step: float) -> list[Matrix]:
-    """(4, 2) each: one corner, one direction."""
-    return [
-        np.array([[sign * step if (i, j) == (c, a) else 0.0 for j in (0, 1)] for i in range(4)])
-        for c in range(4)
-        for a in (0, 1)
-        for sign in (1, -1)
-    ]
-
-
-def _from_corners(corners: Matrix, bank: Regions) -> Matrix:
-    """The map to a banked picture that has its corners there in the query."""
-    w, h = bank.width, bank.height
-    upright = np.array([[0, 0], [w, 0], [w, h], [0, h]], np.float32)
-    return np.asarray(cv2.getPerspectiveTransform(corners.astype(np.float32), upright))
-
-
-def _inner() -> NDArray[np.bool_]:
-    # At the rim a map that is half a pixel off sees what lies around the picture.
-    inner = np.zeros((WINDOWS_A_SIDE, WINDOWS_A_SIDE), np.bool_)
-    inner[1:-1, 1:-1] = True
-    return inner.ravel()
-
-
-_INNER: Final = _inner()

@@ -7,14 +7,15 @@ there is the same, window by window.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from imageward_index.dct import cosines, lowest_frequencies
 from imageward_index.decode import cv2
-from imageward_index.grid_kernels import sign_windows
+from imageward_index.grid_kernels import compare_windows, shift_windows, sign_windows
+from imageward_index.homography import fit_affine, fit_homography
 from imageward_index.pyramid import Pyramid
 
 WINDOWS_A_SIDE: Final = 16
@@ -26,6 +27,18 @@ TEXTURE_MIN: Final = 4.0
 DRAWN_SHARE_MAX: Final = 0.25
 """A window with more dead flat pixels is drawn: of an emoji, a text, an app's chrome."""
 
+WINDOW_RADIUS_BITS: Final = 3
+"""Windows of textured signs that differ by no more look alike."""
+
+# Something stands where the bank has a plain wall.
+_INTRUSION_MIN: Final = 2 * TEXTURE_MIN
+# Of unrelated windows one in a hundred is alike by chance, and few more in practice.
+_PROBED: Final = 32
+_PROBED_ALIKE: Final = 3
+_FITTED_MIN: Final = 4
+_FITTED_MAX: Final = 128
+_HOMOGRAPHY_MIN: Final = 12
+_RIDGE: Final = 0.01
 _FLAT_RANGE: Final = 0.6
 _FLAT_SIDE: Final = 5
 _SAMPLES: Final = 8
@@ -33,6 +46,25 @@ _SAMPLES: Final = 8
 _STRIDE: Final = 1 / (WINDOWS_A_SIDE + 1)
 _US, _VS = lowest_frequencies(_SAMPLES, SIGN_BITS)
 _BASIS: Final = cosines(_SAMPLES, int(max(_US.max(), _VS.max())))
+
+# Every 89th window, around and around: near ones come far apart.
+_SCATTERED: Final = np.arange(WINDOWS) * 89 % WINDOWS
+
+
+def _inner() -> NDArray[np.bool_]:
+    # At the rim a map that is half a pixel off sees what lies around the picture.
+    inner = np.zeros((WINDOWS_A_SIDE, WINDOWS_A_SIDE), np.bool_)
+    inner[1:-1, 1:-1] = True
+    return inner.ravel()
+
+
+_INNER: Final = _inner()
+
+
+# Pixels, starts, shapes, width and height of a pyramid; a map; windows; basis, us and vs.
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+Seeing = tuple[NDArray[np.float32], Ints, Ints, float, float, Floats, Floats, Floats, Ints, Ints]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -67,6 +99,19 @@ class View:
     inside: NDArray[np.bool_]
 
 
+class Comparison(NamedTuple):
+    """What is seen of a banked picture's windows in another.
+
+    Attributes:
+        distances: int64, (256,), bits between the signs of textured windows; -1 where
+            a window is not textured or not seen.
+        intruding: smooth windows in which something is seen.
+    """
+
+    distances: NDArray[np.int64]
+    intruding: int
+
+
 def find_grid(pyramid: Pyramid) -> Grid:
     """Sign the windows of a picture."""
     view = see_grid(pyramid, pyramid.width, pyramid.height, np.eye(3))
@@ -82,22 +127,81 @@ def see_grid(
     signs = np.empty(WINDOWS, np.uint16)
     contrasts = np.empty(WINDOWS)
     inside = np.empty(WINDOWS, np.bool_)
-    sign_windows(
+    sign_windows(*_through(pyramid, width, height, to_picture), signs, contrasts, inside)
+    return View(signs, contrasts, inside)
+
+
+def compare_grid(
+    pyramid: Pyramid, grid: Grid, width: float, height: float, to_picture: NDArray[np.floating]
+) -> Comparison:
+    """Compare a banked picture's windows with what is seen of them through a homography."""
+    distances = np.empty(WINDOWS, np.int64)
+    intruding = compare_windows(
+        *_through(pyramid, width, height, to_picture),
+        grid.signs,
+        grid.textured,
+        grid.smooth & _INNER,
+        WINDOW_RADIUS_BITS,
+        _INTRUSION_MIN,
+        _PROBED,
+        _PROBED_ALIKE,
+        _SCATTERED,
+        distances,
+    )
+    return Comparison(distances, intruding)
+
+
+def fit_grid(
+    pyramid: Pyramid,
+    grid: Grid,
+    width: float,
+    height: float,
+    to_picture: NDArray[np.floating],
+    step: float,
+) -> NDArray[np.float64] | None:
+    """Look for every window up to a step around where the map puts it, and map anew.
+
+    Returns:
+        (3, 3), from the picture to the banked one; None where too few are found.
+    """
+    places, to_places = np.zeros((2, WINDOWS, 5))
+    count = shift_windows(
+        *_through(pyramid, width, height, to_picture),
+        grid.signs,
+        grid.textured,
+        WINDOW_RADIUS_BITS,
+        _SCATTERED,
+        _FITTED_MAX,
+        step,
+        places,
+        to_places,
+    )
+    if count < _FITTED_MIN:
+        return None
+    pairs = np.repeat(np.arange(count)[:, np.newaxis], 2, axis=1)
+    if count < _HOMOGRAPHY_MIN:
+        solved, matrix = fit_affine(places, to_places, pairs, 0.0, 0.0)
+    else:
+        solved, matrix = fit_homography(places, to_places, pairs, _RIDGE)
+    return matrix if solved else None
+
+
+def _through(
+    pyramid: Pyramid, width: float, height: float, to_picture: NDArray[np.floating]
+) -> Seeing:
+    """What every kernel needs to look through a map."""
+    return (
         pyramid.pixels,
         pyramid.starts,
         pyramid.shapes,
         pyramid.width,
         pyramid.height,
-        np.asarray(to_picture, np.float64),
+        np.ascontiguousarray(to_picture, np.float64),
         _windows(width, height),
         _BASIS,
         _US,
         _VS,
-        signs,
-        contrasts,
-        inside,
     )
-    return View(signs, contrasts, inside)
 
 
 def _windows(width: float, height: float) -> NDArray[np.float64]:

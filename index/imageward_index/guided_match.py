@@ -1,9 +1,10 @@
-"""From one pair of codes to a map of the whole picture: match, fit, match closer. Compiled.
+"""From pairs of codes to maps of the whole picture: match, fit, match closer. Compiled.
 
-1. The pair's frames give a similarity.
-2. Other codes are paired where the map so far puts them: near in place, size and angle,
-   and within a wide radius in bits, which the place makes safe.
-3. An affine map is fitted to the pairs, and the gate drawn closer; then a homography.
+1. All pairs of codes within a wide radius in bits are listed once.
+2. A seed, one pair that is nearer, gives a similarity.
+3. Of the listed pairs those are kept that lie where the map so far puts them: near in
+   place, size and angle, which makes the wide radius safe.
+4. An affine map is fitted to them, and the gate drawn closer; then a homography.
 """
 
 from __future__ import annotations
@@ -14,22 +15,32 @@ import numpy as np
 from numpy.typing import NDArray
 
 from imageward_index.compiled import compiled
-from imageward_index.homography import fit_affine, fit_homography, map_frame, similarity_between
+from imageward_index.homography import (
+    fit_affine,
+    fit_homography,
+    map_pose,
+    similarity_between,
+    take_poses,
+)
+from imageward_index.intrinsics import popcount
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 Codes = NDArray[np.uint64]
+Bits = NDArray[np.bool_]
 
 PAIR_RADIUS_BITS = 16
+LISTED_MAX = 8_192
+"""Pairs that are listed: ten times what two equal pictures have, some hundreds."""
 
 # Gates: in units of the banked picture's longer side, octaves and radians.
 _SEED_REACH = 0.02
 _SEED_SPREAD = 0.2
 _REACHES = (0.04, 0.02, 0.015)
-_SEED_OCTAVES = 0.6
-_OCTAVES = 0.5
-_SEED_TURN = 0.5
-_TURN = 0.4
+_SEED_RATIO = 2.0**0.6
+_RATIO = 2.0**0.5
+_SEED_COSINE = math.cos(0.5)
+_COSINE = math.cos(0.4)
 _ARM = 16.0
 _ARM_WEIGHT = 0.1
 _PAIRS_MIN = 2
@@ -38,112 +49,154 @@ _RIDGE = 0.01
 
 
 @compiled
-def count_bits(code: np.uint64) -> int:
-    """Count the ones of a uint64."""
-    code = code - ((code >> np.uint64(1)) & np.uint64(0x5555555555555555))
-    code = (code & np.uint64(0x3333333333333333)) + (
-        (code >> np.uint64(2)) & np.uint64(0x3333333333333333)
-    )
-    code = (code + (code >> np.uint64(4))) & np.uint64(0x0F0F0F0F0F0F0F0F)
-    return int((code * np.uint64(0x0101010101010101)) >> np.uint64(56))
+def list_pairs(codes: Codes, to_codes: Codes, listed: Ints) -> int:
+    """Fill rows of (row of the one, row of the other, bits between them), by the other.
+
+    Returns:
+        How many there are, at most the rows given.
+    """
+    count = 0
+    bits = np.empty(len(codes), np.int64)
+    for k in range(len(to_codes)):
+        for i in range(len(codes)):
+            bits[i] = popcount(codes[i] ^ to_codes[k])
+        for i in range(len(codes)):
+            if bits[i] <= PAIR_RADIUS_BITS and count < len(listed):
+                listed[count, 0] = i
+                listed[count, 1] = k
+                listed[count, 2] = bits[i]
+                count += 1
+    return count
 
 
 @compiled
-def is_near(mapped: Floats, frame: Floats, reach: float, octaves: float, turn_max: float) -> bool:
-    """Say whether a mapped frame lies on another, by place, size and angle."""
-    across = mapped[0] - frame[0]
-    down = mapped[1] - frame[1]
+def is_near(mapped: Floats, pose: Floats, reach: float, ratio_max: float, cosine: float) -> bool:
+    """Say whether a mapped pose lies on another, by place, size and direction."""
+    across = mapped[0] - pose[0]
+    down = mapped[1] - pose[1]
     if across * across + down * down > reach * reach:
         return False
-    ratio = mapped[2] / frame[2]
-    if ratio > 2.0**octaves or ratio < 2.0**-octaves:
+    if mapped[2] > pose[2] * ratio_max or pose[2] > mapped[2] * ratio_max:
         return False
-    turn = abs(mapped[3] - frame[3])
-    return bool(min(turn, 2 * math.pi - turn) <= turn_max)
+    return bool(mapped[3] * pose[3] + mapped[4] * pose[4] >= cosine)
 
 
 @compiled
-def pair_codes(
-    codes: Codes,
-    frames: Floats,
-    to_codes: Codes,
-    to_frames: Floats,
+def keep_pairs(
+    listed: Ints,
+    poses: Floats,
+    to_poses: Floats,
     matrix: Floats,
     centre: Floats,
     reach: float,
     spread: float,
-    octaves: float,
-    turn_max: float,
-) -> Ints:
-    """Pair codes where the map puts them, each at most once; the reach grows from a centre.
+    ratio_max: float,
+    cosine: float,
+    free: Bits,
+    kept: Ints,
+) -> int:
+    """Keep of the listed pairs what lies where the map puts it, each code at most once.
+
+    The reach grows from a centre by `spread`. Of a code's partners the nearest in bits
+    that is still free counts. `free` is room to work in, one for each pose.
 
     Returns:
-        int64, (n, 2): rows of the one and of the other.
+        How many rows of `kept`, (n, 2), are filled.
     """
-    mapped = np.empty((len(codes), 4))
-    free = np.empty(len(codes), np.bool_)
-    for i in range(len(codes)):
-        free[i] = map_frame(matrix, frames[i], mapped[i])
-    pairs = np.empty((min(len(codes), len(to_codes)), 2), np.int64)
+    free[:] = True
+    mapped = np.empty(5)
     count = 0
-    for k in range(len(to_codes)):
-        frame = to_frames[k]
-        far = reach + spread * math.hypot(frame[0] - centre[0], frame[1] - centre[1])
+    at = 0
+    while at < len(listed):
+        k = listed[at, 1]
+        pose = to_poses[k]
+        far = reach + spread * math.hypot(pose[0] - centre[0], pose[1] - centre[1])
         nearest = -1
         nearest_bits = PAIR_RADIUS_BITS + 1
-        for i in range(len(codes)):
-            if free[i] and is_near(mapped[i], frame, far, octaves, turn_max):
-                bits = count_bits(codes[i] ^ to_codes[k])
-                if bits < nearest_bits:
-                    nearest, nearest_bits = i, bits
+        while at < len(listed) and listed[at, 1] == k:
+            i, bits = listed[at, 0], listed[at, 2]
+            at += 1
+            if (
+                bits < nearest_bits
+                and free[i]
+                and map_pose(matrix, poses[i], mapped)
+                and is_near(mapped, pose, far, ratio_max, cosine)
+            ):
+                nearest, nearest_bits = i, bits
         if nearest >= 0:
             free[nearest] = False
-            pairs[count, 0] = nearest
-            pairs[count, 1] = k
+            kept[count, 0] = nearest
+            kept[count, 1] = k
             count += 1
-    return pairs[:count]
+    return count
 
 
 @compiled
-def align_seed(
-    codes: Codes,
-    frames: Floats,
-    to_codes: Codes,
-    to_frames: Floats,
-    seed: int,
-    to_seed: int,
+def grow_seed(
+    listed: Ints, poses: Floats, to_poses: Floats, seed: Ints, free: Bits, kept: Ints
 ) -> tuple[int, Floats]:
     """Grow one pair of codes to a map of the picture.
 
     Returns:
-        How many pairs the map holds together, and the map, (3, 3).
+        How many pairs the map holds together, the last in `kept`, and the map, (3, 3).
     """
-    best = similarity_between(frames[seed], to_frames[to_seed])
-    centre = to_frames[to_seed]
-    pairs = pair_codes(
-        codes, frames, to_codes, to_frames, best, centre,
-        _SEED_REACH, _SEED_SPREAD, _SEED_OCTAVES, _SEED_TURN,
+    centre = to_poses[seed[1]]
+    best = similarity_between(poses[seed[0]], centre)
+    found = keep_pairs(
+        listed, poses, to_poses, best, centre,
+        _SEED_REACH, _SEED_SPREAD, _SEED_RATIO, _SEED_COSINE, free, kept,
     )  # fmt: skip
     count = 1
     for reach in _REACHES:
-        if len(pairs) < _PAIRS_MIN:
+        if found < _PAIRS_MIN:
             return count, best
-        solved, matrix = fit_affine(frames, to_frames, pairs, _ARM, _ARM_WEIGHT)
+        solved, matrix = fit_affine(poses, to_poses, kept[:found], _ARM, _ARM_WEIGHT)
         if not solved:
             return count, best
-        pairs = pair_codes(
-            codes, frames, to_codes, to_frames, matrix, centre, reach, 0.0, _OCTAVES, _TURN
+        found = keep_pairs(
+            listed, poses, to_poses, matrix, centre, reach, 0.0, _RATIO, _COSINE, free, kept
         )
-        count, best = len(pairs), matrix
+        count, best = found, matrix
     for _ in range(2):
-        if len(pairs) < _HOMOGRAPHY_PAIRS_MIN:
+        if found < _HOMOGRAPHY_PAIRS_MIN:
             return count, best
-        solved, matrix = fit_homography(frames, to_frames, pairs, _RIDGE)
+        solved, matrix = fit_homography(poses, to_poses, kept[:found], _RIDGE)
         if not solved:
             return count, best
-        pairs = pair_codes(
-            codes, frames, to_codes, to_frames, matrix, centre, _REACHES[-1], 0.0, _OCTAVES, _TURN
+        found = keep_pairs(
+            listed, poses, to_poses, matrix, centre, _REACHES[-1], 0.0, _RATIO, _COSINE, free, kept
         )
-        if len(pairs) >= count:
-            count, best = len(pairs), matrix
+        if found >= count:
+            count, best = found, matrix
     return count, best
+
+
+@compiled
+def grow_seeds(
+    codes: Codes, frames: Floats, to_codes: Codes, to_frames: Floats, seeds: Ints
+) -> tuple[Ints, Floats]:
+    """Grow pairs of codes, (n, 2), to maps of the picture.
+
+    A seed that an earlier map holds among its pairs would grow to the same, and is left.
+
+    Returns:
+        How many pairs each map holds together, (n,), 0 for those that were left; the
+        maps, (n, 3, 3).
+    """
+    listed = np.empty((LISTED_MAX, 3), np.int64)
+    listed = listed[: list_pairs(codes, to_codes, listed)]
+    poses, to_poses = take_poses(frames), take_poses(to_frames)
+    free = np.empty(len(codes), np.bool_)
+    kept = np.empty((len(codes), 2), np.int64)
+    held = np.zeros((len(codes), len(to_codes)), np.bool_)
+    counts = np.zeros(len(seeds), np.int64)
+    maps = np.zeros((len(seeds), 3, 3))
+    for n in range(len(seeds)):
+        if held[seeds[n, 0], seeds[n, 1]]:
+            continue
+        count, matrix = grow_seed(listed, poses, to_poses, seeds[n], free, kept)
+        counts[n] = count
+        maps[n] = matrix
+        for pair in kept[:count]:
+            held[pair[0], pair[1]] = True
+    return counts, maps

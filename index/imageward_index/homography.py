@@ -1,6 +1,7 @@
 """Plane maps as 3 x 3 matrices: applied, estimated. Compiled, and nothing else.
 
 A map takes (x, y, 1) to (x', y', w'); places behind the camera have a small w' or none.
+A pose is a place with a size and a direction: x, y, size, cosine, sine.
 """
 
 from __future__ import annotations
@@ -30,37 +31,53 @@ def map_point(matrix: Floats, x: float, y: float) -> tuple[float, float, float]:
 
 
 @compiled
-def map_frame(matrix: Floats, frame: Floats, mapped: Floats) -> bool:
-    """Map a frame (x, y, scale, angle) by the map's derivative there; False if it cannot be."""
-    x, y, w = map_point(matrix, frame[0], frame[1])
+def take_poses(frames: Floats) -> Floats:
+    """Turn frames (x, y, size, angle), (n, 4), to poses, (n, 5)."""
+    poses = np.empty((len(frames), 5))
+    for i in range(len(frames)):
+        poses[i, :3] = frames[i, :3]
+        poses[i, 3] = math.cos(frames[i, 3])
+        poses[i, 4] = math.sin(frames[i, 3])
+    return poses
+
+
+@compiled
+def map_pose(matrix: Floats, pose: Floats, mapped: Floats) -> bool:
+    """Map a pose by the map's derivative there; False if it cannot be."""
+    x, y, w = map_point(matrix, pose[0], pose[1])
     if w <= 0.0:
         return False
     xx = (matrix[0, 0] - x * matrix[2, 0]) / w
     xy = (matrix[0, 1] - x * matrix[2, 1]) / w
     yx = (matrix[1, 0] - y * matrix[2, 0]) / w
     yy = (matrix[1, 1] - y * matrix[2, 1]) / w
-    cosine = math.cos(frame[3])
-    sine = math.sin(frame[3])
+    across = xx * pose[3] + xy * pose[4]
+    down = yx * pose[3] + yy * pose[4]
+    length = math.sqrt(across * across + down * down)
+    area = abs(xx * yy - xy * yx)
+    if length <= 0.0 or area <= 0.0:
+        return False
     mapped[0] = x
     mapped[1] = y
-    mapped[2] = frame[2] * math.sqrt(abs(xx * yy - xy * yx))
-    mapped[3] = math.atan2(yx * cosine + yy * sine, xx * cosine + xy * sine)
-    return bool(mapped[2] > 0.0)
+    mapped[2] = pose[2] * math.sqrt(area)
+    mapped[3] = across / length
+    mapped[4] = down / length
+    return True
 
 
 @compiled
-def similarity_between(frame: Floats, to: Floats) -> Floats:
-    """The turn, scale and shift that put one frame (x, y, scale, angle) on another."""
-    scale = to[2] / frame[2]
-    cosine = scale * math.cos(to[3] - frame[3])
-    sine = scale * math.sin(to[3] - frame[3])
+def similarity_between(pose: Floats, to: Floats) -> Floats:
+    """The turn, scale and shift that put one pose on another."""
+    scale = to[2] / pose[2]
+    cosine = scale * (to[3] * pose[3] + to[4] * pose[4])
+    sine = scale * (to[4] * pose[3] - to[3] * pose[4])
     matrix = np.zeros((3, 3))
     matrix[0, 0] = cosine
     matrix[0, 1] = -sine
     matrix[1, 0] = sine
     matrix[1, 1] = cosine
-    matrix[0, 2] = to[0] - cosine * frame[0] + sine * frame[1]
-    matrix[1, 2] = to[1] - sine * frame[0] - cosine * frame[1]
+    matrix[0, 2] = to[0] - cosine * pose[0] + sine * pose[1]
+    matrix[1, 2] = to[1] - sine * pose[0] - cosine * pose[1]
     matrix[2, 2] = 1.0
     return matrix
 
@@ -96,13 +113,12 @@ def solve(matrix: Floats, right: Floats) -> bool:
 
 
 @compiled
-def tip_of(frame: Floats, arm: float, quarter: int) -> tuple[float, float]:
-    """The end of an arm of so many level pixels along a frame's angle, or a quarter on."""
-    angle = frame[3] + quarter * (math.pi / 2)
-    return (
-        frame[0] + arm * frame[2] * math.cos(angle),
-        frame[1] + arm * frame[2] * math.sin(angle),
-    )
+def tip_of(pose: Floats, arm: float, quarter: int) -> tuple[float, float]:
+    """The end of an arm of so many sizes along a pose's direction, or a quarter turn on."""
+    length = arm * pose[2]
+    if quarter:
+        return pose[0] - length * pose[4], pose[1] + length * pose[3]
+    return pose[0] + length * pose[3], pose[1] + length * pose[4]
 
 
 @compiled
@@ -119,22 +135,22 @@ def add_equation(
 
 @compiled
 def fit_affine(
-    frames: Floats, to: Floats, pairs: Ints, arm: float, arm_weight: float
+    poses: Floats, to: Floats, pairs: Ints, arm: float, arm_weight: float
 ) -> tuple[bool, Floats]:
-    """Fit the affine map of paired frames by least squares.
+    """Fit the affine map of paired poses by least squares.
 
-    Of each frame the centre counts, and the tips of two arms with a small weight: so
+    Of each pose the centre counts, and the tips of two arms with a small weight: so
     even one pair gives a map, and a few in a row do not leave it loose.
     """
     matrix = np.zeros((3, 3))
     right = np.zeros((3, 2))
     place = np.ones(3)
     for k in range(len(pairs)):
-        frame, target = frames[pairs[k, 0]], to[pairs[k, 1]]
-        place[0], place[1] = frame[0], frame[1]
+        pose, target = poses[pairs[k, 0]], to[pairs[k, 1]]
+        place[0], place[1] = pose[0], pose[1]
         add_equation(matrix, right, place, target[0], target[1], 1.0)
         for quarter in range(2):
-            place[0], place[1] = tip_of(frame, arm, quarter)
+            place[0], place[1] = tip_of(pose, arm, quarter)
             x, y = tip_of(target, arm, quarter)
             add_equation(matrix, right, place, x, y, arm_weight)
     solved = solve(matrix, right)
@@ -146,8 +162,8 @@ def fit_affine(
 
 
 @compiled
-def fit_homography(frames: Floats, to: Floats, pairs: Ints, ridge: float) -> tuple[bool, Floats]:
-    """Fit the homography of paired centres by linear least squares.
+def fit_homography(poses: Floats, to: Floats, pairs: Ints, ridge: float) -> tuple[bool, Floats]:
+    """Fit the homography of paired places by linear least squares.
 
     The two terms of perspective are held towards zero by `ridge`, at the centre of the
     places, so that a few pairs close together do not make a wild map.
@@ -155,11 +171,11 @@ def fit_homography(frames: Floats, to: Floats, pairs: Ints, ridge: float) -> tup
     matrix = np.zeros((8, 8))
     right = np.zeros((8, 1))
     row = np.zeros(8)
-    middle_x = frames[pairs[:, 0], 0].mean()
-    middle_y = frames[pairs[:, 0], 1].mean()
+    middle_x = poses[pairs[:, 0], 0].mean()
+    middle_y = poses[pairs[:, 0], 1].mean()
     for k in range(len(pairs)):
-        x = frames[pairs[k, 0], 0] - middle_x
-        y = frames[pairs[k, 0], 1] - middle_y
+        x = poses[pairs[k, 0], 0] - middle_x
+        y = poses[pairs[k, 0], 1] - middle_y
         for axis in range(2):
             target = to[pairs[k, 1], axis]
             row[:] = 0.0

@@ -1,6 +1,6 @@
 """Machine instructions that numba does not offer by itself, through LLVM.
 
-Owns five intrinsics and the one decorator that compiles kernels. They are
+Owns six intrinsics and the one decorator that compiles kernels. They are
 written in LLVM's portable vector types: LLVM turns them into AVX-512, AVX2 or
 NEON instructions as the machine has them. It knows nothing of codes or slices.
 """
@@ -21,6 +21,9 @@ from numba.extending import intrinsic
 LANES = 32
 """Sketches that one call of `near_lanes` compares: 32 of 16 bits, a cache line."""
 
+HALF_LANES = 16
+"""Sketches that one call of `near_halves` compares: 16 of 32 bits, a cache line."""
+
 WORD_LANES = 8
 """Words that one call of `near_words` compares."""
 
@@ -33,6 +36,7 @@ _I1 = ir.IntType(1)
 _I8 = ir.IntType(8)
 _I32 = ir.IntType(32)
 _SKETCHES = ir.VectorType(ir.IntType(16), LANES)
+_HALVES = ir.VectorType(ir.IntType(32), HALF_LANES)
 _WORDS = ir.VectorType(ir.IntType(64), WORD_LANES)
 
 
@@ -151,6 +155,16 @@ def near_lanes(_typing: Any, sketches: Any, _first: Any, _sketch: Any, _most: An
         return _near(context, builder, signature, args, _SKETCHES)
 
     return types.uint64(sketches, types.intp, types.uint16, types.uint16), generate
+
+
+@_instruction
+def near_halves(_typing: Any, halves: Any, _first: Any, _half: Any, _most: Any) -> Any:
+    """Compare the 16 half words from `halves[first]` on with one, as `near_lanes` does."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return _near(context, builder, signature, args, _HALVES)
+
+    return types.uint64(halves, types.intp, types.uint32, types.uint32), generate
 
 
 @_instruction

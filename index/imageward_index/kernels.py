@@ -28,7 +28,7 @@ Nothing here allocates, knows files or ids, or checks what it is given.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -63,7 +63,7 @@ SCAN_ROWS = 4096
 HITS = 512
 """Hits that are gathered before the next stage looks at them."""
 
-PREFETCHED_ENTRIES = 8 * LANES
+PREFETCHED_LINES = 8
 """Of a longer bucket the rest is left to the processor, which sees the run by then."""
 
 PROBING, SCANNING, DONE = 0, 1, 2
@@ -78,8 +78,10 @@ class Tables(NamedTuple):
     Attributes:
         codes: uint64 (rows * words,).
         offsets: uint32 (slices * (2**slice_bits + 1),), where each bucket begins.
-        sketches: uint16 (slices * rows + 32,), the partner slice, by own slice.
-        rows: uint8 (slices / 2 * rows * row_bytes,), row numbers of the odd slices.
+        sketches: uint16 (slices * rows + 32,), the partner slice, by own slice; of codes
+            of one word as `word_kernels` says.
+        rows: uint8 (slices / 2 * rows * row_bytes,), row numbers of the odd slices;
+            of codes of one word of every slice.
         row_bytes: bytes a row number takes, 1..4.
         slice_bits: bits of a slice, 1..16.
         length: rows.
@@ -87,7 +89,7 @@ class Tables(NamedTuple):
 
     codes: NDArray[np.uint64]
     offsets: NDArray[np.uint32]
-    sketches: NDArray[np.uint16]
+    sketches: NDArray[Any]
     rows: NDArray[np.uint8]
     row_bytes: int
     slice_bits: int
@@ -178,7 +180,7 @@ def slice_at(words: NDArray[np.uint64], part: int, bits: int) -> int:
 
 
 @kernel
-def _enqueue(
+def enqueue(
     tables: Tables, asked: Asked, block: Block, query: int, part: int, flip: int, stop: int
 ) -> int:
     """Add probes of one query in one slice, flips from `flip` on; return the next flip."""
@@ -198,8 +200,11 @@ def _enqueue(
 
 
 @kernel
-def _resolve(tables: Tables, block: Block, found: Found, work_max: int) -> None:
-    """Turn addresses into ranges of entries, and give up queries that cost too much."""
+def resolve(tables: Tables, block: Block, found: Found, work_max: int, lanes: int) -> None:
+    """Turn addresses into ranges of entries, and give up queries that cost too much.
+
+    A line of sketches has `lanes` of them.
+    """
     first = 0
     for i in range(block.sizes[RUNS]):
         last, query, part = block.runs[i]
@@ -211,8 +216,8 @@ def _resolve(tables: Tables, block: Block, found: Found, work_max: int) -> None:
             block.firsts[probe] = shift + begin
             block.lasts[probe] = shift + end
             found.work[query] += end - begin
-            ahead = min(end + LANES, begin + PREFETCHED_ENTRIES)
-            for entry in range(begin, ahead, LANES):
+            ahead = min(end + lanes, begin + PREFETCHED_LINES * lanes)
+            for entry in range(begin, ahead, lanes):
                 prefetch(tables.sketches, shift + entry)
         if found.work[query] > work_max:
             found.states[query] = SCANNING
@@ -381,7 +386,7 @@ def _check(tables: Tables, asked: Asked, candidates: Hits, found: Found) -> None
             if distance <= asked.radii[query] and not _found_before(
                 tables, asked, query, candidates.slices[i], found
             ):
-                _report(asked, query, candidates.entries[i], distance, found)
+                report(asked, query, candidates.entries[i], distance, found)
     candidates.size[0] = 0
 
 
@@ -411,7 +416,7 @@ def _found_before(tables: Tables, asked: Asked, query: int, part: int, found: Fo
 
 
 @kernel
-def _report(asked: Asked, query: int, row: int, distance: int, found: Found) -> None:
+def report(asked: Asked, query: int, row: int, distance: int, found: Found) -> None:
     """Write down a match unless its row is dead."""
     if len(asked.alive) and not (asked.alive[row >> 3] >> (row & 7)) & 1:
         return
@@ -442,12 +447,12 @@ def _probe(
         for part in range(len(radii)):
             flip, stop = 0, asked.volumes[radii[part] + 1]
             while flip < stop and found.states[query] == PROBING:
-                flip = _enqueue(tables, asked, filling, query, part, flip, stop)
+                flip = enqueue(tables, asked, filling, query, part, flip, stop)
                 if filling.sizes[PROBES] == BLOCK_PROBES or filling.sizes[RUNS] == BLOCK_RUNS:
-                    _resolve(tables, filling, found, asked.work_max)
+                    resolve(tables, filling, found, asked.work_max, LANES)
                     _sift(tables, asked, waiting, strays, candidates, found)
                     filling, waiting = waiting, filling
-    _resolve(tables, filling, found, asked.work_max)
+    resolve(tables, filling, found, asked.work_max, LANES)
     _sift(tables, asked, waiting, strays, candidates, found)
     _sift(tables, asked, filling, strays, candidates, found)
     _locate(tables, asked, strays, candidates, found)
@@ -455,7 +460,7 @@ def _probe(
 
 
 @kernel
-def _forget(found: Found) -> int:
+def forget(found: Found) -> int:
     """Drop the matches of queries that will be scanned, which finds them again.
 
     Returns:
@@ -475,7 +480,7 @@ def _forget(found: Found) -> int:
 
 
 @kernel
-def _scan(tables: Tables, asked: Asked, found: Found) -> None:
+def scan(tables: Tables, asked: Asked, found: Found) -> None:
     """Read every code for the queries that probing would not serve better."""
     for first in range(0, tables.length, SCAN_ROWS):
         last = min(first + SCAN_ROWS, tables.length)
@@ -499,11 +504,11 @@ def _scan_words(
         while near != 0 and found.states[query] == SCANNING:
             hit = row + lowest_bit(near)
             near &= near - np.uint64(1)
-            _report(asked, query, hit, popcount(tables.codes[hit] ^ word), found)
+            report(asked, query, hit, popcount(tables.codes[hit] ^ word), found)
     for row in range(whole, last):
         distance = popcount(tables.codes[row] ^ word)
         if distance <= radius and found.states[query] == SCANNING:
-            _report(asked, query, row, distance, found)
+            report(asked, query, row, distance, found)
 
 
 @kernel
@@ -518,11 +523,11 @@ def _scan_quads(
         distance = popcount(codes[at] ^ one) + popcount(codes[at + 1] ^ two)
         distance += popcount(codes[at + 2] ^ three) + popcount(codes[at + 3] ^ four)
         if distance <= radius and found.states[query] == SCANNING:
-            _report(asked, query, row, distance, found)
+            report(asked, query, row, distance, found)
 
 
 @entrance
-def _new_block() -> Block:
+def new_block() -> Block:
     """Make an empty block."""
     return Block(
         np.empty(BLOCK_PROBES, np.int64),
@@ -534,7 +539,7 @@ def _new_block() -> Block:
 
 
 @entrance
-def _new_hits() -> Hits:
+def new_hits() -> Hits:
     """Make room for hits; a line's worth may come after the last that fits."""
     room = HITS + LANES
     return Hits(
@@ -544,6 +549,29 @@ def _new_hits() -> Hits:
         np.empty(room, np.int64),
         np.zeros(1, np.int64),
     )
+
+
+@entrance
+def new_found(queries: NDArray[np.uint64], room: int) -> Found:
+    """Make room for so many matches."""
+    return Found(
+        np.empty((room, 3), np.int64),
+        np.zeros(1, np.int64),
+        np.zeros(len(queries), np.uint8),
+        np.zeros(len(queries), np.int64),
+        np.empty(queries.shape[1], np.uint64),
+    )
+
+
+@entrance
+def finish(tables: Tables, asked: Asked, found: Found) -> tuple[NDArray[np.int64], int, int]:
+    """Scan for the queries that were given up; return what `search` returns."""
+    scanned = 0
+    if found.size[0] <= len(found.matches):
+        scanned = forget(found)
+        if scanned:
+            scan(tables, asked, found)
+    return found.matches, found.size[0], scanned
 
 
 @entrance
@@ -580,17 +608,6 @@ def search(
             return np.empty((0, 3), np.int64), -1, 0
     tables = Tables(codes, offsets, sketches, rows, row_bytes, slice_bits, length)
     asked = Asked(probe_radii, flips, volumes, work_max, queries, radii, alive, first_only)
-    found = Found(
-        np.empty((room, 3), np.int64),
-        np.zeros(1, np.int64),
-        np.zeros(len(queries), np.uint8),
-        np.zeros(len(queries), np.int64),
-        np.empty(queries.shape[1], np.uint64),
-    )
-    _probe(tables, asked, _new_block(), _new_block(), _new_hits(), _new_hits(), found)
-    scanned = 0
-    if found.size[0] <= room:
-        scanned = _forget(found)
-        if scanned:
-            _scan(tables, asked, found)
-    return found.matches, found.size[0], scanned
+    found = new_found(queries, room)
+    _probe(tables, asked, new_block(), new_block(), new_hits(), new_hits(), found)
+    return finish(tables, asked, found)

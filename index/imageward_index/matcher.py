@@ -17,11 +17,12 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from imageward_index.cascade import Finding, Looked, Pass, look_up
+from imageward_index.cascade import Finding, Pass, look_up
 from imageward_index.entry_id import bank_number_of
 from imageward_index.fingerprint import Fingerprint
 from imageward_index.index import Index
 from imageward_index.pdq import QUALITY_MIN, Orientation
+from imageward_index.picture import Parts
 from imageward_index.policy import Action, Policy, Selection, Verdict
 from imageward_index.searchable import MATCHES_MAX, IndexedBanks
 
@@ -86,17 +87,17 @@ class Matcher:
         self._codes = codes
 
     def check_image(
-        self, picture: Looked, selection: Selection, budget_s: float = math.inf
+        self, picture: Parts, selection: Selection, budget_s: float = math.inf
     ) -> Decision:
         """Decide about one image, within so many seconds."""
         strongest = selection.strongest_action
 
-        def settles(finding: Finding) -> bool:
+        def suffices(finding: Finding) -> bool:
             policy = selection.policy_of[bank_number_of(finding.entry_id)]
             return policy.action is strongest and _is_sure(finding, policy)
 
         banks = self._banks(selection)
-        answer = look_up(picture, banks, budget_s=budget_s, settles=settles)
+        answer = look_up(picture, banks, budget_s=budget_s, suffices=suffices)
         completeness = Completeness.COMPLETE if answer.complete else Completeness.CUT_SHORT
         meanings = _meanings(answer.findings, selection)
         return _decide(meanings, picture.whole.quality, completeness)
@@ -122,11 +123,11 @@ class Matcher:
         return decisions
 
     def find_image(
-        self, picture: Looked, selection: Selection, budget_s: float = math.inf
+        self, picture: Parts, selection: Selection, budget_s: float = math.inf
     ) -> tuple[list[Finding], Completeness]:
         """List what every pass finds in an image, the surest first, at most 100."""
         answer = look_up(
-            picture, self._banks(selection), budget_s=budget_s, settles=lambda _: False
+            picture, self._banks(selection), budget_s=budget_s, suffices=lambda _: False
         )
         completeness = Completeness.COMPLETE if answer.complete else Completeness.CUT_SHORT
         return list(answer.findings[:MATCHES_MAX]), completeness

@@ -16,6 +16,7 @@ from imageward_index.compiled import compiled
 Flat = NDArray[np.float32]
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
+Bits = NDArray[np.bool_]
 
 
 @compiled
@@ -35,13 +36,43 @@ def sample(pixels: Flat, start: int, rows: int, columns: int, y: float, x: float
 
 
 @compiled
-def is_extremum(edges: Flat, at: int, columns: int, sign: float) -> bool:
-    """Say whether a pixel is above its eight neighbours; of equals the first is."""
-    value = sign * edges[at]
-    for ahead in (1, columns - 1, columns, columns + 1):
-        if sign * edges[at + ahead] > value or sign * edges[at - ahead] >= value:
-            return False
-    return True
+def mark_extrema(above: Flat, row: Flat, below: Flat, least: np.float32, marks: Bits) -> None:
+    """Mark the pixels of a row that are extreme among their eight neighbours.
+
+    Of equals the first is. Without a branch, so that it is done for many pixels at once.
+
+    Args:
+        above: the row before, (columns,).
+        row: the row.
+        below: the row after.
+        least: strength, positive, from which on a pixel counts.
+        marks: (columns - 2,), filled; the first is of the second pixel.
+    """
+    for i in range(len(marks)):
+        value = row[i + 1]
+        peak = (
+            (value >= least)
+            & (value > above[i])
+            & (value > above[i + 1])
+            & (value > above[i + 2])
+            & (value > row[i])
+            & (value >= row[i + 2])
+            & (value >= below[i])
+            & (value >= below[i + 1])
+            & (value >= below[i + 2])
+        )
+        pit = (
+            (value <= -least)
+            & (value < above[i])
+            & (value < above[i + 1])
+            & (value < above[i + 2])
+            & (value < row[i])
+            & (value <= row[i + 2])
+            & (value <= below[i])
+            & (value <= below[i + 1])
+            & (value <= below[i + 2])
+        )
+        marks[i] = peak | pit
 
 
 @compiled
@@ -104,32 +135,53 @@ def find_extrema(
         How many there are, at most the rows given.
     """
     count = 0
+    least = np.float32(strength_min)
     for level in range(1, len(starts) - 1):
         rows, columns = shapes[level]
+        marks = np.empty(max(columns - 2, 0), np.bool_)
         for row in range(margin, rows - margin):
+            at = starts[level] + row * columns
+            above, line = edges[at - columns : at], edges[at : at + columns]
+            mark_extrema(above, line, edges[at + columns : at + 2 * columns], least, marks)
             for column in range(margin, columns - margin):
-                at = starts[level] + row * columns + column
-                strength = abs(edges[at])
-                if strength < strength_min or count == len(points):
-                    continue
-                sign = 1.0 if edges[at] > 0 else -1.0
-                if not is_extremum(edges, at, columns, sign):
-                    continue
-                blob, down, across = refine_place(edges, at, columns, sign, ratio_max)
-                if not blob:
-                    continue
-                y, x = row + down, column + across
-                finer = sign * sample_other(edges, starts, shapes, level, level - 1, y, x)
-                coarser = sign * sample_other(edges, starts, shapes, level, level + 1, y, x)
-                if finer > strength or coarser > strength:
-                    continue
-                points[count, 0] = level
-                points[count, 1] = y
-                points[count, 2] = x
-                points[count, 3] = refine_level(finer, strength, coarser)
-                points[count, 4] = strength
-                count += 1
+                if marks[column - 1] and count < len(points):
+                    place = points[count]
+                    count += refine_point(
+                        edges, starts, shapes, level, row, column, ratio_max, place
+                    )
     return count
+
+
+@compiled
+def refine_point(
+    edges: Flat,
+    starts: Ints,
+    shapes: Ints,
+    level: int,
+    row: int,
+    column: int,
+    ratio_max: float,
+    place: Floats,
+) -> bool:
+    """Fill a row of `find_extrema`, unless the pixel is on an edge or a neighbour is stronger."""
+    columns = shapes[level, 1]
+    at = starts[level] + row * columns + column
+    sign = 1.0 if edges[at] > 0 else -1.0
+    blob, down, across = refine_place(edges, at, columns, sign, ratio_max)
+    if not blob:
+        return False
+    strength = sign * edges[at]
+    y, x = row + down, column + across
+    finer = sign * sample_other(edges, starts, shapes, level, level - 1, y, x)
+    coarser = sign * sample_other(edges, starts, shapes, level, level + 1, y, x)
+    if finer > strength or coarser > strength:
+        return False
+    place[0] = level
+    place[1] = y
+    place[2] = x
+    place[3] = refine_level(finer, strength, coarser)
+    place[4] = strength
+    return True
 
 
 @compiled
@@ -182,12 +234,12 @@ def sign_patch(
 ) -> tuple[np.uint64, float]:
     """Take the DCT at frequencies (us, vs): its signs, the first lowest, and its energy."""
     side = len(patch)
+    # The inner loops run over results, not over a sum: so they are done many at once.
     for u in range(len(basis)):
-        for i in range(side):
-            total = 0.0
-            for j in range(side):
-                total += basis[u, j] * patch[j, i]
-            rowed[u, i] = total
+        rowed[u] = 0.0
+        for j in range(side):
+            for i in range(side):
+                rowed[u, i] += basis[u, j] * patch[j, i]
     code = np.uint64(0)
     energy = 0.0
     for bit in range(len(us)):

@@ -22,14 +22,18 @@ from numpy.typing import NDArray
 
 from imageward_index import region_kernels as kernels
 from imageward_index.dct import cosines, lowest_frequencies
-from imageward_index.pyramid import Pyramid
+from imageward_index.decode import cv2
+from imageward_index.pyramid import BLUR_SIGMA, Pyramid, blur
 
 CODE_BITS: Final = 64
 BANK_SIDE: Final = 512
 BANK_CODES_MAX: Final = 248
 """A banked picture has more codes, at more pixels, than an upload: that is what finds crops."""
 
-QUERY_SIDE: Final = 320
+QUERY_SIDE: Final = 304
+"""Half a step between levels of `BANK_SIDE`: what falls between those of the fine look at an
+upload is found by the coarse look, and the other way round."""
+
 QUERY_CODES_MAX: Final = 128
 
 _PATCH_SAMPLES: Final = 16
@@ -38,8 +42,13 @@ _DISC_RADIUS: Final = 6.5
 _STRENGTH_MIN: Final = 1.2
 _MARGIN: Final = 5
 _EDGE_RATIO_MAX: Final = 12.0
+# Pixels. A level whose shorter side is below this has no room for patches.
+_LEVEL_SIDE_MIN: Final = 36
 _CANDIDATES_MAX: Final = 8_192
 _CELLS: Final = 6
+# Between the two Gaussians that are subtracted; the second is put on top of the first.
+_BLUR_RATIO: Final = 1.6
+_SECOND_SIGMA: Final = BLUR_SIGMA * (_BLUR_RATIO**2 - 1) ** 0.5
 # Columns of the points that the kernels find.
 _LEVEL, _Y, _X, _OFFSET, _STRENGTH = range(5)
 
@@ -83,9 +92,10 @@ class Regions:
 
 def find_regions(pyramid: Pyramid, codes_max: int) -> Regions:
     """Find the regional codes of a picture, at most `codes_max`, the most telling first."""
+    pyramid = pyramid.down_to(_LEVEL_SIDE_MIN)
     points = np.empty((_CANDIDATES_MAX, 5))
     count = kernels.find_extrema(
-        pyramid.edges,
+        _find_edges(pyramid),
         pyramid.starts,
         pyramid.shapes,
         _STRENGTH_MIN,
@@ -95,6 +105,15 @@ def find_regions(pyramid: Pyramid, codes_max: int) -> Regions:
     )
     chosen = _spread(points[:count], pyramid.shapes)[:codes_max]
     return _describe(pyramid, np.ascontiguousarray(points[chosen]))
+
+
+def _find_edges(pyramid: Pyramid) -> NDArray[np.float32]:
+    """The levels' differences of Gaussians, laid out as the pyramid's pixels are."""
+    edges = np.empty_like(pyramid.pixels)
+    for level, edge in zip(pyramid.levels(pyramid.pixels), pyramid.levels(edges), strict=True):
+        blur(level, _SECOND_SIGMA, edge)
+        cv2.subtract(edge, level, edge)
+    return edges
 
 
 def _spread(points: NDArray[np.float64], shapes: NDArray[np.int64]) -> NDArray[np.int64]:

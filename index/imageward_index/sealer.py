@@ -27,19 +27,17 @@ from imageward_index.index import Index
 from imageward_index.live_segment import LiveSegment
 from imageward_index.manifest import FILE_NAME, Manifest, Origin, read_manifest, write_manifest
 from imageward_index.merge import merge_apart, write_merged
+from imageward_index.merge_choice import MERGED_CODES_MAX, choose_merge, pack
 from imageward_index.segment import Segment
 from imageward_index.segment_writer import Stamp, write_segment
 
 # A scan of this many codes takes about as long as a search of a large segment.
 SEAL_CODES = {256: 1 << 17, 64: 1 << 17}
-# A segment is merged into those after it once they hold this share of its codes together.
-MERGE_SHARE = 0.25
-# A segment is written anew once this share of its rows is withdrawn.
-DEAD_SHARE = 0.25
 # From so many codes on a merge is done by another process.
 MERGE_APART_CODES = 1 << 20
-# Codes of one segment that is built from a store; more would need more memory at once.
-BUILD_CODES = 1 << 25
+# Codes of a segment that is built from a store; more would need more memory at once.
+# Regional codes are many and small, and one segment more costs each of their searches.
+BUILD_CODES = {256: 1 << 25, 64: 1 << 27}
 SEGMENT_SUFFIX = ".segment"
 LOCK_NAME = "sealer.lock"
 
@@ -64,6 +62,7 @@ class Sealer:
         self._folder = folder
         self._origin = origin
         self._seal_codes = seal_codes or SEAL_CODES[index.width_bits]
+        self._merged_codes_max = MERGED_CODES_MAX[index.width_bits]
         self._lock = (folder / LOCK_NAME).open("ab")
         self._seen: tuple[int, int] | None = None
         # The last change that is in the named segments.
@@ -108,7 +107,7 @@ class Sealer:
             self._index.check(block)
             gathered.append(block)
             count += len(block.ids)
-            if sealing and count >= BUILD_CODES:
+            if sealing and count >= BUILD_CODES[self._index.width_bits]:
                 names.append(self._write(gathered, revision))
                 gathered, count = [], 0
         if sealing and count >= self._seal_codes:
@@ -140,7 +139,7 @@ class Sealer:
         if len(self._index.view.tail) + sum(map(len, self._index.view.frozen)) >= self._seal_codes:
             self.seal()
             return True
-        group = _to_merge(self._index.view.segments)
+        group = choose_merge(self._index.view.segments, self._merged_codes_max)
         if group:
             self._merge(group)
         return bool(group)
@@ -154,9 +153,10 @@ class Sealer:
         self._publish(names)
 
     def compact(self) -> None:
-        """Seal the tail, and merge all into one segment without a withdrawn code."""
+        """Seal the tail, and merge all into as few segments as may be, without withdrawn codes."""
         self.seal()
-        self._merge(self._index.view.segments)
+        for group in pack(self._index.view.segments, self._merged_codes_max):
+            self._merge(group)
 
     def start(self, period_s: float, report: Callable[[Exception], None]) -> None:
         """Step in a thread until `close`.
@@ -282,18 +282,3 @@ class Sealer:
             left_over = path.suffix == SEGMENT_SUFFIX and path.name not in names
             if left_over or path.suffix == ".partial":
                 path.unlink(missing_ok=True)
-
-
-def _to_merge(segments: Sequence[LiveSegment]) -> Sequence[LiveSegment]:
-    """Choose segments to write as one: those too alike in size, or one that is mostly dead.
-
-    Sizes that fall by a factor keep a search to few segments, and rewrite a code as
-    often as the logarithm of how many there are (Bentley and Saxe, "Decomposable
-    searching problems", 1980).
-    """
-    by_size = sorted(segments, key=len, reverse=True)
-    for place, live in enumerate(by_size[:-1]):
-        smaller = by_size[place + 1 :]
-        if sum(map(len, smaller)) >= MERGE_SHARE * len(live):
-            return by_size[place:]
-    return [live for live in segments if live.dead_rows > DEAD_SHARE * len(live.segment)][:1]

@@ -1,17 +1,17 @@
-"""What the cascade asks of banks, answered from two indexes: hashes and regional codes.
+"""What the cascade asks of the banks of a check, and two indexes that answer it.
 
-It knows what is asked of which bank, and no pictures. Entries of banks that are not asked
-are in no answer, so they neither match nor vote.
+It knows hashes, regional codes and which bank is asked, and no pictures. Entries of banks
+that are not asked are in no answer, so they neither match nor vote.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from imageward_index.cascade import WholeHits
 from imageward_index.entry_id import bank_number_of
 from imageward_index.fingerprint import Fingerprint
 from imageward_index.index import Index
@@ -22,6 +22,27 @@ MATCHES_MAX = 100
 """Entries of one action that are named to a caller."""
 
 _CODE_BYTES = 8
+
+
+class WholeHits(NamedTuple):
+    """PDQ hashes of a bank near those of a picture: (m,) each, and any order."""
+
+    orientations: NDArray[np.int64]
+    entries: NDArray[np.int64]
+    distances: NDArray[np.int64]
+
+
+class Searchable(Protocol):
+    """What the cascade asks. Entries that are withdrawn are in none of the answers."""
+
+    def find_whole(self, codes: NDArray[np.uint8]) -> WholeHits:
+        """Find the PDQ hashes near the codes (8, 32), each within its bank's radius."""
+
+    def find_codes(self, codes: NDArray[np.uint64], radius_bits: int) -> CodeHits:
+        """Find every regional code within a radius, inclusive, of the codes (n,)."""
+
+    def fingerprint(self, entry_id: int) -> Fingerprint | None:
+        """The fingerprint of an entry that hits named; None if it was withdrawn since."""
 
 
 class IndexedBanks:

@@ -33,7 +33,15 @@ from imageward_index.segment_writer import (
     reordered,
     write_segment,
 )
-from imageward_index.slices import Plan, probe_count, probe_table, row_bytes, work_max
+from imageward_index.slices import (
+    Plan,
+    flips,
+    probe_count,
+    probe_table,
+    row_bytes,
+    work_max,
+)
+from imageward_index.word_kernels import search_words
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -64,6 +72,7 @@ class Segment:
         self._length: int = header["codes"]
         self._bit_order = tuple(header["bit_order"])
         self._keeps_order = keeps_order(self._bit_order)
+        self._search = search if self.plan.paired else search_words
         self._arrays = arrays
         low = arrays["id_low"].reshape(-1, header["id_low_bytes"])
         self._column = IdColumn(header["id_base"], low, arrays["id_directory"])
@@ -152,7 +161,7 @@ class Segment:
         while size > room:
             room = size
             asked = (words, radii_int64, living, first_only, room)
-            matches, size, scanned = search(*(self._fixed + asked))
+            matches, size, scanned = self._search(*(self._fixed + asked))
         if size < 0:
             raise ValueError(f"A radius is outside 0..{RADIUS_MAX[self.plan.width_bits]} bits.")
         return self._named(matches[:size]), scanned
@@ -220,8 +229,8 @@ class Segment:
         expected = array_shapes(self.plan, self._length, self._column)
         if self.attachments is not None:
             expected |= attachment_shapes(self._column, len(self._arrays["attachments"]))
-        actual = {name: len(array) for name, array in self._arrays.items()}
-        if actual != {name: shape.length for name, shape in expected.items()} or (
+        actual = {name: (array.dtype, len(array)) for name, array in self._arrays.items()}
+        if actual != {name: (np.dtype(s.dtype), s.length) for name, s in expected.items()} or (
             self.attachments is not None and not self.attachments.fit()
         ):
             raise SegmentCorrupt("The arrays of a segment do not fit each other.", self.path)
@@ -230,8 +239,8 @@ class Segment:
     def _fixed(self) -> tuple[Any, ...]:
         """Return the arguments of `kernels.search` that are the same in every search."""
         arrays, bits = self._arrays, self.plan.slice_bits
-        table = probe_table(self.plan, self._length, RADIUS_MAX[self.plan.width_bits])
-        masks = np.arange(1 << bits, dtype=np.uint32)
+        radius_max = RADIUS_MAX[self.plan.width_bits]
+        table = probe_table(self.plan, self._length, radius_max)
         return (
             arrays["codes"],
             arrays["offsets"],
@@ -241,7 +250,7 @@ class Segment:
             bits,
             self._length,
             np.array(table, np.int64).reshape(len(table), self.plan.slices),
-            masks[np.argsort(np.bitwise_count(masks), kind="stable")],
+            np.array(flips(self.plan, radius_max), np.uint32),
             np.array([probe_count(bits, r) for r in range(-1, bits + 1)], np.int64),
             work_max(self.plan, self._length),
         )
@@ -292,12 +301,17 @@ def warm_up() -> None:
     only a mapped file has exactly the arrays that the kernels will be given.
     """
     generator = np.random.default_rng(0)
-    codes = generator.integers(0, 256, (64, 8), np.uint8)
     with tempfile.TemporaryDirectory(prefix="imageward-") as folder:
-        path = Path(folder) / "warm_up"
-        plan = Plan(width_bits=64, slices=4, slice_bits=8)
-        block = Block(np.arange(64), codes, dict.fromkeys(range(64), b""))
-        write_segment(path, [block], stamp=Stamp("", 0, 0), plan=plan)
-        segment = Segment.open(path, hasher_version="")
-        segment.search(codes, np.full(64, 3), segment.all_alive())
-        segment.attachment(None, 0)
+        for width_bits in RADIUS_MAX:
+            codes = generator.integers(0, 256, (64, width_bits // 8), np.uint8)
+            _search_once(Path(folder) / "warm_up", codes)
+
+
+def _search_once(path: Path, codes: NDArray[np.uint8]) -> None:
+    """Seal a few codes with attachments, and ask for them in every way."""
+    block = Block(np.arange(len(codes)), codes, dict.fromkeys(range(len(codes)), b""))
+    plan = Plan(width_bits=8 * codes.shape[1], slices=4, slice_bits=8)
+    write_segment(path, [block], stamp=Stamp("", 0, 0), plan=plan)
+    segment = Segment.open(path, hasher_version="")
+    segment.search(codes, np.full(len(codes), 3), segment.all_alive())
+    segment.attachment(None, 0)

@@ -19,11 +19,13 @@ from imageward_index.build_kernels import (
     ROW_BITS,
     fill_rows,
     fill_table,
+    fill_word_table,
     pack_pair,
+    pack_slice,
     sort_digit,
 )
 from imageward_index.id_column import IdColumn, column_of
-from imageward_index.intrinsics import LANES
+from imageward_index.intrinsics import HALF_LANES, LANES
 from imageward_index.sealed_file import ArrayShape, sealing
 from imageward_index.slices import Plan, bit_order, plan_for, row_bytes
 
@@ -84,8 +86,8 @@ def write_segment(
     ids, codes = join_columns(blocks)
     if len(codes) != len(ids) or len(codes) > CODES_MAX:
         raise ValueError(f"{len(codes)} codes with {len(ids)} ids cannot be sealed.")
-    order = np.argsort(ids, kind="stable")
-    unique, firsts = np.unique(ids[order], return_index=True)
+    order, unique, firsts = _order_of(ids)
+    del ids
     column = column_of(unique)
     attached = place_attachments(blocks, unique)
     if plan is None:
@@ -107,7 +109,8 @@ def write_segment(
         _fill_ids(draft.arrays, column, firsts)
         words = draft.arrays["codes"].reshape(len(codes), plan.width_bits // 64)
         _fill_codes(words, codes, order, bit_order(plan))
-        _fill_tables(draft.arrays, words, plan)
+        fill_tables = _fill_paired_tables if plan.paired else _fill_word_tables
+        fill_tables(draft.arrays, words, plan)
         if attached is not None:
             draft.arrays["attachment_firsts"][:] = attached
             fill_attachments(blocks, unique, attached, draft.arrays["attachments"])
@@ -116,6 +119,8 @@ def write_segment(
 def array_shapes(plan: Plan, length: int, column: IdColumn) -> dict[str, ArrayShape]:
     """Return the arrays of a segment with so many codes."""
     entries = plan.slices * length
+    kind, lanes = ("<u2", LANES) if plan.paired else ("<u4", HALF_LANES)
+    numbered = entries // 2 if plan.paired else entries
     return {
         "id_low": ArrayShape("<u1", column.low.size),
         "id_directory": ArrayShape("<u4", len(column.directory)),
@@ -124,8 +129,8 @@ def array_shapes(plan: Plan, length: int, column: IdColumn) -> dict[str, ArraySh
         "codes": ArrayShape("<u8", length * plan.width_bits // 64),
         "offsets": ArrayShape("<u4", plan.slices * (2**plan.slice_bits + 1)),
         # The kernels read whole lines, so one follows the last entry.
-        "sketches": ArrayShape("<u2", entries + LANES),
-        "rows": ArrayShape("<u1", entries // 2 * row_bytes(length)),
+        "sketches": ArrayShape(kind, entries + lanes),
+        "rows": ArrayShape("<u1", numbered * row_bytes(length)),
     }
 
 
@@ -139,13 +144,33 @@ def attachment_shapes(column: IdColumn, attached_bytes: int) -> dict[str, ArrayS
 
 def reordered(codes: NDArray[np.uint8], order: tuple[int, ...]) -> NDArray[np.uint8]:
     """Return the codes, uint8 (codes, bytes), with bit order[i] at bit i."""
-    bits = np.unpackbits(codes, axis=1, bitorder="little")
-    return np.packbits(bits[:, order], axis=1, bitorder="little")
+    made = np.empty_like(codes)
+    # Each bit takes a byte meanwhile, so a stretch at a time.
+    for first in range(0, len(codes), _STRETCH_ROWS):
+        stretch = slice(first, first + _STRETCH_ROWS)
+        bits = np.unpackbits(codes[stretch], axis=1, bitorder="little")
+        made[stretch] = np.packbits(bits[:, order], axis=1, bitorder="little")
+    return made
 
 
 def keeps_order(order: tuple[int, ...]) -> bool:
     """Tell whether an order of bits moves none."""
     return order == tuple(range(len(order)))
+
+
+def _order_of(
+    ids: NDArray[np.int64],
+) -> tuple[NDArray[np.uint32] | None, NDArray[np.int64], NDArray[np.int64]]:
+    """Return what sorts the ids, None where they are sorted; each id once, and its first row.
+
+    A store yields its entries by id: nothing is sorted or copied then.
+    """
+    order = None
+    if not (ids[1:] >= ids[:-1]).all():
+        order = np.argsort(ids, kind="stable").astype(np.uint32)
+        ids = ids[order]
+    firsts = np.flatnonzero(np.diff(ids, prepend=-1))
+    return order, ids[firsts], firsts
 
 
 def _fill_ids(arrays: dict[str, NDArray[Any]], column: IdColumn, firsts: NDArray[np.int64]) -> None:
@@ -158,18 +183,21 @@ def _fill_ids(arrays: dict[str, NDArray[Any]], column: IdColumn, firsts: NDArray
 def _fill_codes(
     words: NDArray[np.uint64],
     codes: NDArray[np.uint8],
-    order: NDArray[np.int64],
+    order: NDArray[np.uint32] | None,
     bits: tuple[int, ...],
 ) -> None:
     """Write the codes in the order of rows and of the plan's bits, a stretch at a time."""
     keep = keeps_order(bits)
     for first in range(0, len(words), _STRETCH_ROWS):
-        stretch = codes[order[first : first + _STRETCH_ROWS]]
+        rows = slice(first, first + _STRETCH_ROWS)
+        stretch = codes[rows if order is None else order[rows]]
         stored = stretch if keep else reordered(stretch, bits)
-        words[first : first + _STRETCH_ROWS] = np.ascontiguousarray(stored).view("<u8")
+        words[rows] = np.ascontiguousarray(stored).view("<u8")
 
 
-def _fill_tables(arrays: dict[str, NDArray[Any]], words: NDArray[np.uint64], plan: Plan) -> None:
+def _fill_paired_tables(
+    arrays: dict[str, NDArray[Any]], words: NDArray[np.uint64], plan: Plan
+) -> None:
     """Build the tables, a pair at a time, with memory for 16 bytes a code."""
     length, width = len(words), row_bytes(len(words))
     packed, spare = np.empty((2, length), np.uint64)
@@ -184,6 +212,22 @@ def _fill_tables(arrays: dict[str, NDArray[Any]], words: NDArray[np.uint64], pla
         fill_rows(packed, width, rows[pair])
         packed, spare = _sorted(packed, spare, (_EVEN_SHIFT,), plan.slice_bits)
         fill_table(packed, _EVEN_SHIFT, _ODD_SHIFT, sketches[even], offsets[even])
+
+
+def _fill_word_tables(
+    arrays: dict[str, NDArray[Any]], words: NDArray[np.uint64], plan: Plan
+) -> None:
+    """Build the tables of codes of one word one by one, with memory for 16 bytes a code."""
+    length, bits = len(words), plan.slice_bits
+    packed, spare = np.empty((2, length), np.uint64)
+    sketches = arrays["sketches"][: plan.slices * length].reshape(plan.slices, length)
+    offsets = arrays["offsets"].reshape(plan.slices, 2**bits + 1)
+    rows = arrays["rows"].reshape(plan.slices, length * row_bytes(length))
+    for part in range(plan.slices):
+        pack_slice(words, part, bits, packed)
+        packed, spare = _sorted(packed, spare, (ROW_BITS,), bits)
+        fill_word_table(packed, words, part, bits, sketches[part], offsets[part])
+        fill_rows(packed, row_bytes(length), rows[part])
 
 
 def _sorted(

@@ -3,24 +3,25 @@
 Owns the arithmetic of multi-index hashing and its cost model; it knows no
 arrays and no files.
 
-A code of `width_bits` bits is cut into an even number of slices of at most 16
-bits. Each slice has a table from its value to the codes that have it. To find
-every code within `radius` bits, slice j is probed at every value within t_j bits
-of the query's, where the t_j + 1 sum up to radius + 1: were a code to differ by
-more than t_j bits in every slice, it would differ by more than the radius. That
-is the pigeonhole of Greene, Parnas and Yao ("Multi-index hashing for
-information retrieval", 1994), which Norouzi, Punjani and Fleet ("Fast exact
-search in Hamming space with multi-index hashing", 2014) made practical; that
-the t_j may differ and may be -1, a slice left out, is the general principle of
-Qin et al. ("GPH", 2018). Uniform and equal slices probe least, since the number
-of probes is convex in t_j.
+A code of `width_bits` bits is cut into slices: an even number of at most 16 bits for
+codes of several words, whose slices are *paired* (`kernels`), any number of at most 22
+bits for codes of one word (`word_kernels`). Each slice has a table from its value to
+the codes that have it. To find every code within `radius` bits, slice j is probed at
+every value within t_j bits of the query's, where the t_j + 1 sum up to radius + 1:
+were a code to differ by more than t_j bits in every slice, it would differ by more
+than the radius. That is the pigeonhole of Greene, Parnas and Yao ("Multi-index hashing
+for information retrieval", 1994), which Norouzi, Punjani and Fleet ("Fast exact search
+in Hamming space with multi-index hashing", 2014) made practical; that the t_j may
+differ and may be -1, a slice left out, is the general principle of Qin et al. ("GPH",
+2018). Uniform and equal slices probe least, since the number of probes is convex in
+t_j.
 
 The cost of a search, in nanoseconds, is
 
     sum over slices of probes(t_j) * (PROBE_NS + bucket * ENTRY_NS)  +  candidates * CANDIDATE_NS
 
 with probes(t) = sum over i <= t of C(slice_bits, i), bucket = codes / 2**slice_bits,
-and candidates the entries that pass the pair filter of `kernels`. The constants
+and candidates the entries that pass the filter of the kernels. The constants
 were fitted to measurements on a 2.6 GHz EPYC, 1 and 10 million codes, radii 0 to
 63: the model is within a third of them from 10 microseconds on. Being wrong
 changes which plan is chosen, never a result.
@@ -30,10 +31,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import combinations
 from math import comb, inf
+
+WORD_BITS = 64
 
 SLICE_BITS_MAX = 16
 """A slice's value is the partner table's sketch, compared 16 bits a lane."""
+
+WORD_SLICE_BITS_MAX = 22
+"""Wider slices of codes of one word would have more offsets than a segment has codes."""
 
 SLICES_MAX = 64
 
@@ -55,6 +62,13 @@ CANDIDATE_WORK = round(CANDIDATE_NS / ENTRY_NS)
 SCAN_NS = {64: 0.35, 256: 1.5}
 """One code of a scan, by width in bits."""
 
+WORD_ENTRY_NS = 0.35
+"""One sketch of 32 bits compared, 16 at a time."""
+
+CROWDING = {64: 3.0, 256: 1.0}
+"""How much longer a bucket is that queries meet than an average one, by width in bits:
+the regional codes of photographs cluster."""
+
 BYTES_A_CODE_MAX = {64: 40.0, 256: 104.0}
 """What a code may take in a segment all told, by width in bits: sixteen slices of a
 256-bit code take 90 to 95 bytes up to 16 million codes, and 98 to 103 beyond."""
@@ -67,6 +81,10 @@ SCAN = -2
 
 SLICE_BITS_MIN = 4
 
+WORD_SKETCH_BITS = 32
+
+WORD_SKETCH_BYTES = 4
+
 SKETCH_BYTES = 2
 
 OFFSET_BYTES = 4
@@ -78,9 +96,11 @@ class Plan:
 
     Attributes:
         width_bits: bits of a code, a multiple of 64.
-        slices: an even number of tables; 0 when codes are always scanned.
-        slice_bits: bits of a slice, 1..16. Slice j is bits j * slice_bits on;
-            bits beyond the last slice are in no table, which costs no match.
+        slices: tables, an even number where they are paired; 0 when codes are always
+            scanned.
+        slice_bits: bits of a slice, 1..16 where they are paired, 1..22 else.
+            Slice j is bits j * slice_bits on; bits beyond the last slice are in no
+            table, which costs no match.
     """
 
     width_bits: int
@@ -94,24 +114,43 @@ class Plan:
             ValueError: the slices are odd in number, too wide or too many.
         """
         fits = self.slices * self.slice_bits <= self.width_bits
-        whole = self.slices % 2 == 0 and 0 <= self.slices <= SLICES_MAX
-        if not (fits and whole and 1 <= self.slice_bits <= SLICE_BITS_MAX):
+        whole = not (self.paired and self.slices % 2) and 0 <= self.slices <= SLICES_MAX
+        widest = SLICE_BITS_MAX if self.paired else WORD_SLICE_BITS_MAX
+        if not (fits and whole and 1 <= self.slice_bits <= widest):
             raise ValueError(
                 f"{self.slices} slices of {self.slice_bits} bits cannot cut {self.width_bits} bits"
             )
+
+    @property
+    def paired(self) -> bool:
+        """Whether a slice's table holds the value of its partner, and stands not alone."""
+        return self.width_bits > WORD_BITS
 
 
 def bit_order(plan: Plan) -> tuple[int, ...]:
     """Return which bit of a code comes at each bit of the stored code.
 
     PDQ's bits are close to uniform and stay in place. The regional codes' low
-    frequencies come first and cluster, so they are dealt out like cards: slice j
-    gets bits j, j + slices, j + 2 * slices, ...
+    frequencies come first and cluster, so bits are dealt out like cards, and what the
+    slices do not need comes after them. Bit 0, the same in 96 of 100 codes, tells
+    least and is dealt last.
     """
-    bits = range(plan.width_bits)
+    bits = tuple(range(plan.width_bits))
     if plan.width_bits not in CLUSTERED_WIDTHS or plan.slices == 0:
-        return tuple(bits)
-    return tuple(sorted(bits, key=lambda bit: (bit % plan.slices, bit)))
+        return bits
+    dealt = (*bits[1:], 0)
+    cut = [
+        bit for part in range(plan.slices) for bit in dealt[part :: plan.slices][: plan.slice_bits]
+    ]
+    return (*cut, *(bit for bit in dealt if bit not in cut))
+
+
+def flips(plan: Plan, radius_max: int) -> list[int]:
+    """Return the masks of a slice by rising weight, as many as searches up to a radius need."""
+    most = max(probe_radii(plan, radius_max), default=-1)
+    bits = [1 << bit for bit in range(plan.slice_bits)]
+    weights = range(min(most, plan.slice_bits) + 1)
+    return [sum(chosen) for weight in weights for chosen in combinations(bits, weight)]
 
 
 def probe_count(slice_bits: int, radius: int) -> int:
@@ -129,19 +168,23 @@ def probe_radii(plan: Plan, radius_bits: int) -> tuple[int, ...]:
 
     A slice's cost is convex in its radius and slices are alike, so even is cheapest.
     """
-    each, left = divmod(radius_bits + 1, plan.slices)
+    each, left = divmod(radius_bits + 1, plan.slices) if plan.slices else (0, 0)
     return tuple(each - (part >= left) for part in range(plan.slices))
 
 
-def _sketch_passes(plan: Plan, most: int) -> float:
-    """Return the share of uniform sketches that have at most `most` bits set."""
-    return probe_count(plan.slice_bits, most) / (1 << plan.slice_bits)
+def _sketch_passes(bits: int, most: int) -> float:
+    """Return the share of uniform sketches of so many bits that have at most `most` set."""
+    return probe_count(bits, most) / (1 << bits)
 
 
-def _candidates(plan: Plan, own: int, other: int) -> float:
-    """Return the share of uniform codes that one slice of a pair lets through."""
+def _candidates(plan: Plan, own: int, most: int) -> float:
+    """Return the share of uniform codes that a slice of probe radius `own` lets through.
+
+    They differ by at most `most` bits in slice and sketch together.
+    """
+    sketch_bits = plan.slice_bits if plan.paired else WORD_SKETCH_BITS
     near = (
-        comb(plan.slice_bits, weight) * _sketch_passes(plan, own + other + 1 - weight)
+        comb(plan.slice_bits, weight) * _sketch_passes(sketch_bits, most - weight)
         for weight in range(own + 1)
     )
     return sum(near) / (1 << plan.slice_bits)
@@ -155,10 +198,13 @@ def search_ns(plan: Plan, codes: int, radius_bits: int) -> float:
     radii = probe_radii(plan, radius_bits)
     if max(radii) > plan.slice_bits:
         return inf
-    bucket_ns = PROBE_NS + ENTRY_NS * codes / (1 << plan.slice_bits)
+    bucket = CROWDING[plan.width_bits] * codes / (1 << plan.slice_bits)
+    bucket_ns = PROBE_NS + bucket * (ENTRY_NS if plan.paired else WORD_ENTRY_NS)
     return sum(
         probe_count(plan.slice_bits, own) * bucket_ns
-        + _candidates(plan, own, radii[part ^ 1]) * codes * CANDIDATE_NS
+        + _candidates(plan, own, own + radii[part ^ 1] + 1 if plan.paired else radius_bits)
+        * codes
+        * CANDIDATE_NS
         for part, own in enumerate(radii)
     )
 
@@ -170,7 +216,9 @@ def row_bytes(codes: int) -> int:
 
 def bytes_a_code(plan: Plan, codes: int, id_bytes: float) -> float:
     """Return the bytes a code takes: itself, its id, and its share of the tables."""
-    entry_bytes = plan.slices * SKETCH_BYTES + plan.slices // 2 * row_bytes(codes)
+    sketch_bytes = SKETCH_BYTES if plan.paired else WORD_SKETCH_BYTES
+    numbered = plan.slices // 2 if plan.paired else plan.slices
+    entry_bytes = plan.slices * sketch_bytes + numbered * row_bytes(codes)
     offset_bytes = plan.slices * ((1 << plan.slice_bits) + 1) * OFFSET_BYTES
     return plan.width_bits / 8 + id_bytes + entry_bytes + offset_bytes / max(codes, 1)
 
@@ -183,9 +231,21 @@ def _fits(plan: Plan, codes: int, id_bytes: float) -> bool:
 
 def _cuts(width_bits: int) -> list[Plan]:
     """Return every way to cut a code that is worth comparing; scanning first."""
+    scanned = Plan(width_bits, 0, 1)
+    if not scanned.paired:
+        return [scanned, *_word_cuts(width_bits)]
     numbers = range(2, SLICES_MAX + 1, 2)
     cuts = [Plan(width_bits, m, min(SLICE_BITS_MAX, width_bits // m)) for m in numbers]
-    return [Plan(width_bits, 0, 1), *(cut for cut in cuts if cut.slice_bits >= SLICE_BITS_MIN)]
+    return [scanned, *(cut for cut in cuts if cut.slice_bits >= SLICE_BITS_MIN)]
+
+
+def _word_cuts(width_bits: int) -> list[Plan]:
+    """Return the ways to cut a code of one word: two to five slices, of any width."""
+    return [
+        Plan(width_bits, slices, bits)
+        for slices in range(2, 6)
+        for bits in range(SLICE_BITS_MIN, min(WORD_SLICE_BITS_MAX, width_bits // slices) + 1)
+    ]
 
 
 def expected_ns(plan: Plan, codes: int, radius_bits: int) -> float:

@@ -1,16 +1,18 @@
 """One server process: builds the parts, starts them in order, stops them in order.
 
-Start: listen and say NOT_SERVING -> read the store -> SERVING.
+Start: read the store -> listen -> SERVING. Who listens first says NOT_SERVING meanwhile.
 Stop: say NOT_SERVING -> answer until balancers noticed -> refuse what is new and
 finish what runs -> close the store.
 """
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
+import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable
 
 import grpc
 import structlog
@@ -18,8 +20,9 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from imageward.v1 import bank_pb2_grpc, match_pb2_grpc
-from imageward_server import transport
+from imageward_server import threads, transport
 from imageward_server.admission import Admission
+from imageward_server.cage.cage import Cage
 from imageward_server.config import Config
 from imageward_server.errors import StoreUnavailable
 from imageward_server.hasher import Hasher
@@ -43,23 +46,44 @@ class Server:
 
     Args:
         config: how it is set up.
+        hasher: what opens images; a cage of processes if None.
+        share_port: let other processes of this user listen on the same port.
+        announce: called when this process has changed the store, to tell the others.
     """
 
-    def __init__(self, config: Config) -> None:
+    def __init__(
+        self,
+        config: Config,
+        hasher: Hasher | None = None,
+        *,
+        share_port: bool = False,
+        announce: Callable[[], None] = lambda: None,
+    ) -> None:
         self._config = config
+        self._hasher = hasher or Cage(
+            config.cage_cells or config.compute_threads, config.cage_slow_cells
+        )
         self._lifecycle = Lifecycle()
         self._store = open_store(config)
-        self._replica = Replica(self._store, config.data_dir, config.feed_poll_s)
+        self._replica = Replica(
+            self._store,
+            config.data_dir,
+            config.feed_poll_s,
+            announce,
+            config.seal_codes or None,
+        )
         self._admission = Admission(
             calls_max=config.call_threads,
-            places=config.compute_threads,
+            # An image that takes long keeps its place, and must leave the others theirs.
+            places=config.compute_threads + config.cage_slow_cells,
             streams_max=config.streams_max,
             held_bytes_max=config.held_bytes_max,
             caller_calls_per_s=config.caller_calls_per_s,
         )
         self._interceptor = CallInterceptor(self._lifecycle, self._admission, config.deadline_s)
-        self._grpc = self._build()
-        self.port = self._bind()
+        self._grpc = self._build(share_port=share_port)
+        self._hastened = threading.Event()
+        self.port = 0
 
     def start(self, report: Progress) -> None:
         """Listen, read the store, and take calls from then on.
@@ -67,49 +91,96 @@ class Server:
         Args:
             report: told what is done, how much of it and of how much, now and then.
         """
-        sys.setswitchinterval(SWITCH_S)
+        self.listen()
+        self.load(report)
+        self.serve()
+
+    def listen(self) -> None:
+        """Answer connections on the configured address; `port` says where that is.
+
+        Raises:
+            OSError: the address cannot be bound.
+        """
+        try:
+            self.port = self._grpc.add_insecure_port(self._config.listen)
+        except RuntimeError as error:  # all that gRPC says of any failure
+            raise OSError(
+                f"cannot listen on {self._config.listen}; is another server there?"
+            ) from error
         self._grpc.start()
+
+    def load(self, report: Progress) -> None:
+        """Read the store, and follow its changes from then on.
+
+        Args:
+            report: told what is done, how much of it and of how much, now and then.
+        """
+        sys.setswitchinterval(SWITCH_S)
         begun = time.perf_counter()
+        report("starting the decoder", 0, 1)
+        self._hasher.start()
+        report("starting the decoder", 1, 1)
         self._replica.load(report)
         self._replica.follow()
-        self._lifecycle.serve()
+        # What is here now stays: the collector need not walk through it again and again.
+        gc.collect()
+        gc.freeze()
         log.info(
-            "serving",
-            port=self.port,
+            "loaded",
             revision=self._replica.revision,
             entries=len(self._replica.hashes),
             regional_codes=len(self._replica.codes),
             load_s=round(time.perf_counter() - begun, 3),
         )
 
+    def serve(self) -> None:
+        """Take calls from now on."""
+        self._lifecycle.serve()
+        log.info("serving", port=self.port)
+
+    def look(self) -> None:
+        """Look for changes by other processes now, and not at the next poll."""
+        self._replica.look()
+
+    def hasten(self) -> None:
+        """Let a `stop` that is under way wait for nothing any more."""
+        self._hastened.set()
+        self._grpc.stop(0)
+
     def stop(self) -> None:
         """Finish what runs and close everything; returns when it is done."""
         log.info("draining", notice_s=self._config.notice_s, grace_s=self._config.grace_s)
         self._lifecycle.announce_drain()
-        time.sleep(self._config.notice_s)
+        self._hastened.wait(self._config.notice_s)
         self._lifecycle.drain()
-        self._grpc.stop(self._config.grace_s).wait()
+        self._grpc.stop(0 if self._hastened.is_set() else self._config.grace_s).wait()
         self._interceptor.close()
+        self._hasher.close()
         self._replica.stop()
         self._store.close()
         log.info("stopped")
 
-    def _build(self) -> grpc.Server:
+    def _build(self, *, share_port: bool) -> grpc.Server:
         config = self._config
         server = grpc.server(
-            ThreadPoolExecutor(config.call_threads, thread_name_prefix="call"),
+            threads.pool("call", config.call_threads),
             interceptors=[self._interceptor],
             options=[
-                *transport.options(config.connections_max, config.connection_age_s),
-                ("grpc.so_reuseport", 0),
+                *transport.options(
+                    connections_max=config.connections_max,
+                    age_s=config.connection_age_s,
+                    grace_s=config.connection_grace_s,
+                    idle_s=config.connection_idle_s,
+                ),
+                ("grpc.so_reuseport", int(share_port)),
             ],
         )
-        hasher, place = Hasher(), self._admission.place
+        place = self._admission.place
         match_pb2_grpc.add_MatchServiceServicer_to_server(
-            MatchService(self._replica, hasher, config.surfaces, place), server
+            MatchService(self._replica, self._hasher, config.surfaces, place), server
         )
         bank_pb2_grpc.add_BankServiceServicer_to_server(
-            BankService(self._store, self._replica, hasher, config.surfaces, place), server
+            BankService(self._store, self._replica, self._hasher, config.surfaces, place), server
         )
         health_pb2_grpc.add_HealthServicer_to_server(self._lifecycle.health, server)
         health_name = health_pb2.DESCRIPTOR.services_by_name["Health"].full_name
@@ -117,14 +188,6 @@ class Server:
             (*SERVICES, health_name, reflection.SERVICE_NAME), server
         )
         return server
-
-    def _bind(self) -> int:
-        try:
-            return self._grpc.add_insecure_port(self._config.listen)
-        except RuntimeError as error:  # all that gRPC says of any failure
-            raise OSError(
-                f"cannot listen on {self._config.listen}; is another server there?"
-            ) from error
 
 
 def open_store(config: Config) -> Store:

@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import json
-import signal
-import sys
-import threading
-import time
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
@@ -14,16 +10,12 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from imageward_index.errors import ImagewardError
-from imageward_server import __version__, config, logs
-from imageward_server.app import Server
+from imageward_server import __version__, config, logs, serving
 from imageward_server.segments_command import app as segments_app
-from imageward_server.store.engine import without_password
+from imageward_server.workers_command import show_workers
 
 EXIT_FAILED = 1
 EXIT_USAGE = 2
-# A progress line at most this often.
-REPORT_EVERY_S = 1.0
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -34,6 +26,7 @@ app = typer.Typer(
 config_app = typer.Typer(no_args_is_help=True, help="Looks at the configuration.")
 app.add_typer(config_app, name="config")
 app.add_typer(segments_app, name="segments")
+app.command("workers")(show_workers)
 
 
 def _field_help(name: str) -> str:
@@ -47,6 +40,7 @@ ConfigFile = Annotated[
 DataDir = Annotated[Path | None, typer.Option(help=_field_help("data_dir"))]
 StoreUrl = Annotated[str | None, typer.Option(help=_field_help("store_url"))]
 Listen = Annotated[str | None, typer.Option(help=_field_help("listen"))]
+WorkerCount = Annotated[int | None, typer.Option(help=_field_help("workers"))]
 AllowPlaintext = Annotated[
     bool | None, typer.Option("--allow-plaintext", help=_field_help("allow_plaintext"))
 ]
@@ -55,18 +49,31 @@ Surfaces = Annotated[
 ]
 CallThreads = Annotated[int | None, typer.Option(help=_field_help("call_threads"))]
 ComputeThreads = Annotated[int | None, typer.Option(help=_field_help("compute_threads"))]
+CageCells = Annotated[int | None, typer.Option(help=_field_help("cage_cells"))]
+CageSlowCells = Annotated[int | None, typer.Option(help=_field_help("cage_slow_cells"))]
 StreamsMax = Annotated[int | None, typer.Option(help=_field_help("streams_max"))]
 HeldBytesMax = Annotated[int | None, typer.Option(help=_field_help("held_bytes_max"))]
 CallerCallsPerS = Annotated[float | None, typer.Option(help=_field_help("caller_calls_per_s"))]
 DeadlineS = Annotated[float | None, typer.Option(help=_field_help("deadline_s"))]
 ConnectionsMax = Annotated[int | None, typer.Option(help=_field_help("connections_max"))]
-ConnectionAgeS = Annotated[float | None, typer.Option(help=_field_help("connection_age_s"))]
 FeedPollS = Annotated[float | None, typer.Option(help=_field_help("feed_poll_s"))]
+ConnectionAgeS = Annotated[float | None, typer.Option(help=_field_help("connection_age_s"))]
+ConnectionIdleS = Annotated[float | None, typer.Option(help=_field_help("connection_idle_s"))]
+ConnectionGraceS = Annotated[float | None, typer.Option(help=_field_help("connection_grace_s"))]
+SealCodes = Annotated[int | None, typer.Option(help=_field_help("seal_codes"))]
 NoticeS = Annotated[float | None, typer.Option(help=_field_help("notice_s"))]
 GraceS = Annotated[float | None, typer.Option(help=_field_help("grace_s"))]
 LogFormat = Annotated[str | None, typer.Option(help=_field_help("log_format") + " text or json.")]
 LogLevel = Annotated[
     str | None, typer.Option(help=_field_help("log_level") + " debug, info, warning or error.")
+]
+
+TakeOver = Annotated[
+    bool,
+    typer.Option(
+        "--take-over",
+        help="Replace the server that runs on this data folder and port, without a gap.",
+    ),
 ]
 
 
@@ -76,10 +83,13 @@ def serve(
     data_dir: DataDir = None,
     store_url: StoreUrl = None,
     listen: Listen = None,
+    workers: WorkerCount = None,
     allow_plaintext: AllowPlaintext = None,
     surfaces: Surfaces = None,
     call_threads: CallThreads = None,
     compute_threads: ComputeThreads = None,
+    cage_cells: CageCells = None,
+    cage_slow_cells: CageSlowCells = None,
     streams_max: StreamsMax = None,
     held_bytes_max: HeldBytesMax = None,
     caller_calls_per_s: CallerCallsPerS = None,
@@ -87,26 +97,28 @@ def serve(
     connections_max: ConnectionsMax = None,
     connection_age_s: ConnectionAgeS = None,
     feed_poll_s: FeedPollS = None,
+    connection_idle_s: ConnectionIdleS = None,
+    connection_grace_s: ConnectionGraceS = None,
+    seal_codes: SealCodes = None,
     notice_s: NoticeS = None,
     grace_s: GraceS = None,
     log_format: LogFormat = None,
     log_level: LogLevel = None,
+    take_over: TakeOver = False,
 ) -> None:
-    """Serve until SIGTERM or Ctrl-C; defaults and origins are shown by `config show`."""
+    """Serve until SIGTERM or Ctrl-C; SIGUSR2 restarts the workers, one after the other.
+
+    Defaults and origins are shown by `config show`.
+    """
     flags = dict(locals())
+    del flags["take_over"]
     loaded = _load(flags, flags.pop("config_file"))
     logs.configure(loaded.config.log_format, loaded.config.log_level)
-    stopping = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stopping.set())
     try:
-        server = Server(loaded.config)
-        server.start(LoadProgress())
-    except (ImagewardError, OSError) as error:
+        code = serving.serve(loaded.config, take_over=take_over)
+    except OSError as error:
         _fail(str(error), EXIT_FAILED)
-    print(f"imageward-server {__version__} serving on port {server.port}", flush=True)  # noqa: T201 - what a person and a supervisor wait for
-    stopping.wait()
-    server.stop()
+    raise typer.Exit(code)
 
 
 @config_app.command("show")
@@ -120,6 +132,8 @@ def config_show(
         name: {"value": _plain(getattr(loaded.config, name)), "origin": origin}
         for name, origin in loaded.origins.items()
     }
+    from imageward_server.store.engine import without_password  # noqa: PLC0415 - `serve` becomes the supervisor, which shall not hold SQLAlchemy
+
     rows["store_url"]["value"] = without_password(loaded.config.store_url)
     if as_json:
         typer.echo(json.dumps(rows, indent=2))
@@ -134,20 +148,6 @@ def config_show(
 def version() -> None:
     """Print the version."""
     typer.echo(__version__)
-
-
-class LoadProgress:
-    """Prints how far the start is, at most once a second and at the end of each part."""
-
-    def __init__(self) -> None:
-        self._next_s = 0.0
-
-    def __call__(self, doing: str, done: int, in_all: int) -> None:
-        """Report what is being done, how much of it is, and of how much."""
-        now_s = time.monotonic()
-        if in_all and (now_s >= self._next_s or done == in_all):
-            self._next_s = now_s + REPORT_EVERY_S
-            print(f"{doing}: {done:,} of {in_all:,}", file=sys.stderr, flush=True)  # noqa: T201 - progress is for the person who waits
 
 
 def main() -> None:

@@ -50,6 +50,9 @@ class Config(BaseSettings):
         description="Address and port to listen on; port 0 takes a free one.",
         pattern=r"^.+:[0-9]{1,5}$",
     )
+    workers: int = Field(
+        1, ge=1, le=256, description="Processes that serve; one for each core is a good number."
+    )
     allow_plaintext: bool = Field(
         default=False, description="Listen without TLS on an address that other machines reach."
     )
@@ -61,7 +64,16 @@ class Config(BaseSettings):
         64, ge=1, le=1024, description="Single calls in the server at once; more are refused."
     )
     compute_threads: int = Field(
-        4, ge=1, le=1024, description="Calls that decode, hash or search at once."
+        2, ge=1, le=1024, description="Calls that decode, hash or search at once."
+    )
+    cage_cells: int = Field(
+        0,
+        ge=0,
+        le=1024,
+        description="Processes that decode and hash; 0 makes one for each compute thread.",
+    )
+    cage_slow_cells: int = Field(
+        2, ge=1, le=1024, description="Images that take long, decoded at once at a low priority."
     )
     streams_max: int = Field(64, ge=1, le=4096, description="Streams open at once.")
     held_bytes_max: int = Field(
@@ -79,14 +91,26 @@ class Config(BaseSettings):
         description="Seconds that a call without a deadline gets, and a stream's question.",
     )
     connections_max: int = Field(4096, ge=1, description="Connections open at once.")
-    connection_age_s: float = Field(
-        3600.0,
-        ge=1,
-        le=86_400,
-        description="Seconds after which a connection is asked to close and come again.",
-    )
     feed_poll_s: float = Field(
         0.1, gt=0, le=60, description="Seconds between looks for changes by other processes."
+    )
+    connection_age_s: float = Field(
+        300.0,
+        ge=1,
+        le=86_400,
+        description="Seconds after which a connection is asked to come anew, to another worker.",
+    )
+    connection_idle_s: float = Field(
+        900.0, gt=0, le=86_400, description="Seconds after which an unused connection is closed."
+    )
+    connection_grace_s: float = Field(
+        3600.0, gt=0, le=86_400, description="Seconds that calls of an aged connection may go on."
+    )
+    seal_codes: int = Field(
+        0,
+        ge=0,
+        le=1 << 25,
+        description="New codes from which on they are sealed; 0 for what searches fastest.",
     )
     notice_s: float = Field(
         0.0,

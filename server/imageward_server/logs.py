@@ -8,8 +8,14 @@ import sys
 import structlog
 
 
-def configure(log_format: str, log_level: str) -> None:
-    """Write log lines of this level and above as text or JSON."""
+def configure(log_format: str, log_level: str, **always: object) -> None:
+    """Write log lines of this level and above as text or JSON.
+
+    Args:
+        log_format: `text` or `json`.
+        log_level: the least severe level to write.
+        always: what every line says, such as which worker writes it.
+    """
     renderer: structlog.typing.Processor = (
         structlog.processors.JSONRenderer()
         if log_format == "json"
@@ -18,6 +24,7 @@ def configure(log_format: str, log_level: str) -> None:
     structlog.configure(
         processors=[
             structlog.processors.add_log_level,
+            lambda _logger, _method, event: {**event, **always},
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             structlog.processors.format_exc_info,
             renderer,

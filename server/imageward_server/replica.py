@@ -52,17 +52,31 @@ class Replica:
         sealers: what keeps the two in files.
     """
 
-    def __init__(self, store: Store, data_dir: Path, poll_s: float) -> None:
+    def __init__(
+        self,
+        store: Store,
+        data_dir: Path,
+        poll_s: float,
+        announce: Callable[[], None] = lambda: None,
+        seal_codes: int | None = None,
+    ) -> None:
         self.hashes = Index(HASH_BITS)
         self.codes = Index(CODE_BITS, attachments=True)
         self._store = store
         self._poll_s = poll_s
+        self._announce = announce
         store_id = store.store_id()
         self._hash_sealer = Sealer(
-            self.hashes, data_dir / HASH_SEGMENTS, Origin(store_id, HASHER_VERSION, HASH_BITS)
+            self.hashes,
+            data_dir / HASH_SEGMENTS,
+            Origin(store_id, HASHER_VERSION, HASH_BITS),
+            seal_codes,
         )
         self._code_sealer = Sealer(
-            self.codes, data_dir / CODE_SEGMENTS, Origin(store_id, REGIONS_VERSION, CODE_BITS)
+            self.codes,
+            data_dir / CODE_SEGMENTS,
+            Origin(store_id, REGIONS_VERSION, CODE_BITS),
+            seal_codes,
         )
         self.sealers = (self._hash_sealer, self._code_sealer)
         self._banks = BankSet()
@@ -70,6 +84,7 @@ class Replica:
         self._applying = threading.Lock()
         self._advanced = threading.Condition()
         self._stopping = threading.Event()
+        self._told = threading.Event()
         self._follower = threading.Thread(target=self._follow, name="replica", daemon=True)
 
     @property
@@ -107,13 +122,22 @@ class Replica:
     def stop(self) -> None:
         """Stop following."""
         self._stopping.set()
+        self._told.set()
         if self._follower.is_alive():
             self._follower.join()
         for sealer in self.sealers:
             sealer.close()
 
+    def look(self) -> None:
+        """Look for changes by other processes now, and not at the next poll."""
+        self._told.set()
+
     def catch_up(self) -> None:
-        """Apply every change that is in the store by now."""
+        """Apply every change that is in the store by now: this process has changed it."""
+        self._announce()
+        self._read_feed()
+
+    def _read_feed(self) -> None:
         with self._applying:
             while page := self._store.changes_after(self._revision):
                 self._apply(page)
@@ -192,10 +216,14 @@ class Replica:
             self._advanced.notify_all()
 
     def _follow(self) -> None:
-        while not self._stopping.wait(self._poll_s):
+        while not self._stopping.is_set():
+            self._told.wait(self._poll_s)
+            # Before the store is asked: what is told from here on is a change that may be
+            # missed, and is looked for again.
+            self._told.clear()
             try:
                 if self._store.revision() > self._revision:
-                    self.catch_up()
+                    self._read_feed()
             except Exception:
                 # Checks go on from memory; the next round tries again. Whatever it was:
                 # a follower that ended would leave them behind for ever, unnoticed.

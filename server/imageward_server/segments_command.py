@@ -1,21 +1,25 @@
-"""`imageward-server segments`: looks at sealed segments, checks them, merges them."""
+"""`imageward-server segments`: looks at sealed segments, checks them, merges them.
+
+What loads the index is imported where it is used: `imageward-server serve` loads this
+module too, and becomes the supervisor, which shall be light.
+"""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
 from imageward_index.errors import SegmentUnusable
-from imageward_index.manifest import Manifest, read_manifest
-from imageward_index.segment import Segment
-from imageward_server.app import open_store
 from imageward_server.config import load
-from imageward_server.replica import CODE_SEGMENTS, HASH_SEGMENTS, Replica
+
+if TYPE_CHECKING:
+    from imageward_index.manifest import Manifest
+    from imageward_index.segment import Segment
 
 EXIT_FAILED = 1
 
@@ -57,6 +61,9 @@ def verify(data_dir: DataDir = Path("imageward-data")) -> None:
 @app.command()
 def compact(data_dir: DataDir = Path("imageward-data")) -> None:
     """Merge each folder's segments into one without withdrawn codes. Stop the server first."""
+    from imageward_server.app import open_store  # noqa: PLC0415 - see above
+    from imageward_server.replica import Replica  # noqa: PLC0415 - see above
+
     config = load({"data_dir": data_dir}).config
     store = open_store(config)
     replica = Replica(store, data_dir, config.feed_poll_s)
@@ -74,6 +81,8 @@ def compact(data_dir: DataDir = Path("imageward-data")) -> None:
 
 def _named(data_dir: Path) -> list[tuple[Path, int]]:
     """List the segments that manifests name, with how many of their ids are withdrawn."""
+    from imageward_server.replica import CODE_SEGMENTS, HASH_SEGMENTS  # noqa: PLC0415 - see above
+
     folders = [data_dir / name for name in (HASH_SEGMENTS, CODE_SEGMENTS)]
     manifests = {folder: _manifest(folder) for folder in folders}
     if not any(manifests.values()):
@@ -87,6 +96,8 @@ def _named(data_dir: Path) -> list[tuple[Path, int]]:
 
 
 def _manifest(folder: Path) -> Manifest | None:
+    from imageward_index.manifest import read_manifest  # noqa: PLC0415 - see above
+
     try:
         return read_manifest(folder)
     except SegmentUnusable as error:
@@ -107,6 +118,8 @@ def _describe(path: Path, withdrawn: int) -> dict[str, Any]:
 
 
 def _open(path: Path) -> Segment:
+    from imageward_index.segment import Segment  # noqa: PLC0415 - see above
+
     try:
         return Segment.open(path)
     except SegmentUnusable as error:

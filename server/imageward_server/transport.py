@@ -20,21 +20,26 @@ KEEPALIVE_TIMEOUT_S = 20
 # A client that pings more often than this without reason is cut after two strikes.
 PING_INTERVAL_S_MIN = 60
 PING_STRIKES_MAX = 2
-CONNECTION_IDLE_S_MAX = 600
-# Calls on a connection that is asked to close may go on for so long.
-CONNECTION_AGE_GRACE_S = 60
 FRAME_BYTES_MAX = 16 * 1024
 HEADER_TABLE_BYTES_MAX = 4 * 1024
 # How much of a message is taken from a peer before the call is admitted.
 LOOKAHEAD_BYTES = 64 * 1024
+# Calls of one method that gRPC keeps until Python takes them: from the first number on
+# it drops some, from the second all, without a word from us.
+PENDING_CALLS_MAX = 256
+PENDING_CALLS_HARD_MAX = 512
 
 
-def options(connections_max: int, connection_age_s: float) -> list[tuple[str, Any]]:
+def options(
+    *, connections_max: int, age_s: float, grace_s: float, idle_s: float
+) -> list[tuple[str, Any]]:
     """Return gRPC's options for the server.
 
     Args:
         connections_max: connections open at once; the next is closed unanswered.
-        connection_age_s: seconds after which a connection is asked to close.
+        age_s: seconds after which a connection is asked to close.
+        grace_s: seconds that calls of such a connection may go on.
+        idle_s: seconds after which an unused connection is closed.
     """
     return [
         ("grpc.max_receive_message_length", MESSAGE_BYTES_MAX),
@@ -50,12 +55,14 @@ def options(connections_max: int, connection_age_s: float) -> list[tuple[str, An
         ("grpc.keepalive_permit_without_calls", 1),
         ("grpc.http2.min_ping_interval_without_data_ms", PING_INTERVAL_S_MIN * 1_000),
         ("grpc.http2.max_ping_strikes", PING_STRIKES_MAX),
-        ("grpc.max_connection_idle_ms", CONNECTION_IDLE_S_MAX * 1_000),
-        ("grpc.max_connection_age_ms", int(connection_age_s * 1_000)),
-        ("grpc.max_connection_age_grace_ms", CONNECTION_AGE_GRACE_S * 1_000),
+        ("grpc.max_connection_idle_ms", int(idle_s * 1_000)),
+        ("grpc.max_connection_age_ms", int(age_s * 1_000)),
+        ("grpc.max_connection_age_grace_ms", int(grace_s * 1_000)),
         ("grpc.http2.max_frame_size", FRAME_BYTES_MAX),
         ("grpc.http2.hpack_table_size.decoder", HEADER_TABLE_BYTES_MAX),
         ("grpc.http2.lookahead_bytes", LOOKAHEAD_BYTES),
         # Without it a window grows to megabytes, for each call that waits.
         ("grpc.http2.bdp_probe", 0),
+        ("grpc.server.max_pending_requests", PENDING_CALLS_MAX),
+        ("grpc.server.max_pending_requests_hard_limit", PENDING_CALLS_HARD_MAX),
     ]

@@ -62,6 +62,47 @@ def test_large_upload_is_tried_again(peer: Peer, ask: Ask) -> None:
     assert len(peer.script.requests["CheckImage"]) == 2
 
 
+OVERLOADED = {"reason": "OVERLOADED", "retry_after_s": 0.05}
+EXHAUSTED = grpc.StatusCode.RESOURCE_EXHAUSTED
+
+
+@pytest.mark.parametrize(
+    ("method", "name", "arguments"),
+    [("CheckImage", "check_image", (b"x",)), ("CreateBank", "create_bank", ("B",))],
+)
+def test_a_refused_call_is_sent_again_when_the_server_says(
+    peer: Peer, ask: Ask, method: str, name: str, arguments: tuple[object, ...]
+) -> None:
+    """After RetryInfo's delay and not before; any call, as it was not begun."""
+    peer.script.fail(method, EXHAUSTED, times=2, **OVERLOADED)
+    begun = time.monotonic()
+    ask(peer.target, name, *arguments, options={"timeout_s": 10})
+    assert time.monotonic() - begun >= 0.1
+    assert len(peer.script.requests[method]) == 3
+
+
+@pytest.mark.parametrize(
+    ("details", "options"),
+    [
+        ({"reason": "OVERLOADED"}, {}),
+        ({"reason": "TOO_MANY_BANKS"}, {}),
+        ({"reason": "OVERLOADED", "retry_after_s": 5.0}, {"timeout_s": 2}),
+        (OVERLOADED, {"retry": iw.RetryPolicy(attempts_max=1)}),
+        (OVERLOADED, {"retry": iw.RetryPolicy(budget_tokens=1)}),
+    ],
+    ids=["no time", "no use", "too late", "no attempts", "no budget"],
+)
+def test_a_refused_call_is_not_sent_again_without_leave(
+    peer: Peer, ask: Ask, details: dict[str, object], options: dict[str, object]
+) -> None:
+    """Not without RetryInfo, beyond the deadline, the attempts or the budget."""
+    peer.script.fail("CheckImage", EXHAUSTED, **details)
+    with pytest.raises(iw.ImagewardClientError) as caught:
+        ask(peer.target, "check_image", b"x", options=options)
+    assert (caught.value.code, caught.value.reason) == ("RESOURCE_EXHAUSTED", details["reason"])
+    assert len(peer.script.requests["CheckImage"]) == 1
+
+
 def test_create_bank_is_not_tried_again(peer: Peer, ask: Ask) -> None:
     """A bank is asked for once: a second try would meet its own first as somebody else's."""
     peer.script.fail("CreateBank", UNAVAILABLE)
@@ -104,7 +145,7 @@ def test_budget_ends_retries(peer: Peer) -> None:
     policy = iw.RetryPolicy(backoff_first_s=0.01, backoff_max_s=0.02, budget_tokens=10)
     peer.script.fail("CheckImage", UNAVAILABLE, times=99)
     sent = []
-    with iw.Client(peer.target, retry=policy, timeout_s=10) as client:
+    with iw.Client(peer.target, retry=policy, timeout_s=10, channels=1) as client:
         for _ in range(4):
             with pytest.raises(iw.Unavailable):
                 client.check_image(b"x")

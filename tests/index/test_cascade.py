@@ -14,10 +14,10 @@ from imageward_bench.edits import decode, jpeg
 from imageward_bench.memory_bank import MemoryBank
 from imageward_bench.negatives import OVERLAYS, made_up, under
 from imageward_index.box import WHOLE_IMAGE
-from imageward_index.cascade import FAST, THOROUGH, Answer, Pass, look_up
+from imageward_index.cascade import FAST, PASS_COST_S, THOROUGH, Answer, Pass, WholeHits, look_up
 from imageward_index.decode import decode_grey
 from imageward_index.fingerprint import Fingerprint
-from imageward_index.picture import Picture, take_fingerprint
+from imageward_index.picture import Picture, fingerprint_image, open_picture, take_fingerprint
 from imageward_index.vote import CodeHits
 
 Photograph = Callable[[str], bytes]
@@ -26,17 +26,16 @@ BANKED = ("astronaut.png", "chelsea.png", "coffee.png", "camera.png", "rocket.jp
 OTHERS = ("ihc.png", "moon.png", "brick.png", "grass.png", "gravel.png", "coins.png")
 # The heaviest combination is for the benchmark, which says how often it is found.
 SURE = [edit for edit in EDITS if edit.name != "turned 8 + crop 70 % + caption"]
-BUDGET_S = 30.0
 
 
 def fingerprint_of(image: bytes) -> Fingerprint:
     """What a bank keeps of an image."""
-    return take_fingerprint(decode_grey(image))
+    return fingerprint_image(image)
 
 
 def ask(image: bytes, bank: MemoryBank, last: Pass = THOROUGH) -> Answer:
     """Look an image up with all the time it takes."""
-    return look_up(Picture(decode_grey(image)), bank, budget_s=BUDGET_S, last=last)
+    return look_up(open_picture(image), bank, last=last)
 
 
 @pytest.fixture(scope="module")
@@ -106,11 +105,11 @@ def hostile() -> Iterator[tuple[str, np.ndarray]]:
 def test_hostile_pictures_match_nothing(kind: str, grey: np.ndarray, bank: MemoryBank) -> None:
     """They neither match nor crash, and are no trap for others once they are banked."""
     picture = Picture(np.ascontiguousarray(grey))
-    assert not look_up(picture, bank, budget_s=BUDGET_S).findings, kind
+    assert not look_up(picture, bank).findings, kind
     trap = MemoryBank([take_fingerprint(np.ascontiguousarray(grey))])
     noisy = np.random.default_rng(7).integers(0, 256, (300, 400), dtype=np.uint8)
 
-    assert not look_up(Picture(noisy), trap, budget_s=BUDGET_S).certain
+    assert not look_up(Picture(noisy), trap).certain
 
 
 def test_the_cascade_stops_when_it_is_certain(bank: MemoryBank, photograph: Photograph) -> None:
@@ -131,20 +130,68 @@ def test_a_fast_check_leaves_passes_out_and_is_complete(
     assert answer.complete
 
 
-@pytest.mark.parametrize("passes", range(7))
-def test_an_answer_says_when_time_ran_out(
-    passes: int, bank: MemoryBank, photograph: Photograph
-) -> None:
-    """A budget that ends before the cascade makes the answer incomplete."""
-    ticks = iter(range(100))
-    answer = look_up(
-        Picture(decode_grey(photograph("moon.png"))),
-        bank,
-        budget_s=passes + 1,
-        clock=lambda: float(next(ticks)),
-    )
+class Slow(MemoryBank):
+    """A bank whose every answer takes a second on a clock of its own."""
 
-    assert (len(answer.passes), answer.complete) == (passes, False)
+    now_s = 0.0
+
+    def _wait(self) -> None:
+        self.now_s += 1.0
+
+    def find_whole(self, codes: NDArray[np.uint8]) -> WholeHits:
+        """Answer a second later."""
+        self._wait()
+        return super().find_whole(codes)
+
+    def find_codes(self, codes: NDArray[np.uint64], radius_bits: int) -> CodeHits:
+        """Answer a second later."""
+        self._wait()
+        return super().find_codes(codes, radius_bits)
+
+    def fingerprint(self, entry_id: int) -> Fingerprint | None:
+        """Answer a second later."""
+        self._wait()
+        return super().fingerprint(entry_id)
+
+
+@pytest.fixture(scope="module")
+def crop(photograph: Photograph) -> bytes:
+    """Return the middle of a banked photograph, mirrored: found late."""
+    picture = decode(photograph("coffee.png"))
+    return jpeg(np.ascontiguousarray(picture[100:300, 400:150:-1]))
+
+
+@pytest.mark.parametrize("budget_s", np.arange(0.5, 9).tolist())
+def test_an_answer_is_late_by_one_step_at_most(
+    budget_s: float, photograph: Photograph, crop: bytes
+) -> None:
+    """Whatever the budget, nothing is begun after its end; what was not done is told."""
+    bank = Slow([fingerprint_image(photograph(name)) for name in BANKED])
+    full = look_up(open_picture(crop), bank, clock=lambda: bank.now_s)
+    needed_s, bank.now_s = bank.now_s, 0.0
+    answer = look_up(open_picture(crop), bank, budget_s=budget_s, clock=lambda: bank.now_s)
+
+    assert full.certain
+    assert bank.now_s < budget_s + 1
+    assert answer.complete == (budget_s >= needed_s)
+    assert answer.complete or answer.passes == full.passes[: len(answer.passes)]
+
+
+def test_a_pass_that_does_not_fit_is_not_begun(bank: MemoryBank, photograph: Photograph) -> None:
+    """With half of what a pass takes left, it is left out and the answer says so."""
+    cost_s = PASS_COST_S[Pass.WHOLE]
+    picture = open_picture(photograph("moon.png"))
+    answer = look_up(picture, bank, budget_s=cost_s / 2, clock=lambda: 0.0)
+
+    assert (answer.findings, answer.passes, answer.complete) == ((), (), False)
+
+
+def test_a_caller_says_what_suffices(bank: MemoryBank, photograph: Photograph) -> None:
+    """Findings that change nothing do not end the cascade."""
+    answer = look_up(open_picture(photograph("coffee.png")), bank, suffices=lambda _: False)
+
+    assert answer.passes == tuple(Pass)
+    assert answer.complete
 
 
 class Listening(MemoryBank):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import hashlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -68,14 +66,28 @@ def test_the_wire_form_is_small(fingerprint: Fingerprint) -> None:
     assert len(fingerprint.to_bytes()) == FINGERPRINT_BYTES_MAX == 3_600
 
 
-def test_golden_fingerprints_stay(photograph: Photograph) -> None:
-    """Version 1 of bundled photographs: what was written once is read, and made, for ever."""
-    with (GOLDEN / "fingerprints.csv").open(newline="") as file:
-        rows = list(csv.DictReader(file))
-    assert [row["file"] for row in rows] == list(NAMES)
-    for row in rows:
-        made = take_fingerprint(decode_grey(photograph(row["file"]))).to_bytes()
-        assert row["sha256"] == hashlib.sha256(made).hexdigest(), row["file"]
+@pytest.mark.parametrize("name", NAMES)
+def test_golden_fingerprints_stay(name: str, photograph: Photograph) -> None:
+    """Version 1 of bundled photographs is made for ever, up to what a processor rounds.
+
+    OpenCV blurs and resizes with the instructions that a processor has, and a last digit
+    may fall otherwise: a sign near zero then turns, and a point near a threshold comes or
+    goes. On one machine every bit stays, which the test before this one asserts.
+    """
+    golden = Fingerprint.from_bytes((GOLDEN / f"{Path(name).stem}.fingerprint").read_bytes())
+    made = take_fingerprint(decode_grey(photograph(name)))
+    assert golden.regional is not None
+    assert made.regional is not None
+    old, new = golden.regional, made.regional
+    bits = np.bitwise_count(old.regions.codes[:, None] ^ new.regions.codes[None, :])
+    gaps = np.abs(old.regions.frames[:, None, :2] - new.regions.frames[None, :, :2]).max(axis=2)
+    signs = np.bitwise_count(old.grid.signs ^ new.grid.signs)
+
+    assert made.whole == golden.whole
+    assert new.content == old.content
+    assert ((bits <= 2) & (gaps <= 0.002)).any(axis=1).mean() >= 0.97
+    assert signs[old.grid.textured].mean() <= 0.1
+    assert (new.grid.textured == old.grid.textured).mean() >= 0.98
 
 
 def test_a_golden_file_reads() -> None:

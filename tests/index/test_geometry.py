@@ -13,14 +13,15 @@ from imageward_index.box import WHOLE_IMAGE
 from imageward_index.decode import cv2, decode_grey
 from imageward_index.fingerprint import RegionalPart
 from imageward_index.geometry import Alignment, Query, align, map_corners, verify
-from imageward_index.guided_match import count_bits
+from imageward_index.guided_match import PAIR_RADIUS_BITS, list_pairs
 from imageward_index.homography import (
     fit_affine,
     fit_homography,
-    map_frame,
     map_point,
+    map_pose,
     similarity_between,
     solve,
+    take_poses,
 )
 from imageward_index.picture import Picture, take_fingerprint
 from imageward_index.vote import CodeHits, rank_candidates
@@ -31,18 +32,18 @@ Matrix = NDArray[np.float64]
 TILT = np.array([[0.9, -0.3, 0.2], [0.25, 1.1, -0.1], [0.1, -0.05, 1.0]])
 
 
-def frames(seed: int, count: int) -> Matrix:
-    """Random frames: x, y, size of a pixel, angle."""
+def poses(seed: int, count: int) -> Matrix:
+    """Random poses: x, y, size of a pixel, and an angle's cosine and sine."""
     rng = np.random.default_rng(seed)
     low, high = [0.05, 0.05, 0.002, -3.1], [0.95, 0.65, 0.02, 3.1]
-    return rng.uniform(low, high, (count, 4))
+    return take_poses(rng.uniform(low, high, (count, 4)))
 
 
-def mapped_frames(matrix: Matrix, of: Matrix) -> Matrix:
-    """Frames where a map puts them."""
+def mapped_poses(matrix: Matrix, of: Matrix) -> Matrix:
+    """Poses where a map puts them."""
     to = np.empty_like(of)
-    for frame, result in zip(of, to, strict=True):
-        assert map_frame(matrix, frame, result)
+    for pose, result in zip(of, to, strict=True):
+        assert map_pose(matrix, pose, result)
     return to
 
 
@@ -62,7 +63,7 @@ def best_alignment(query: Query, part: RegionalPart) -> Alignment:
     """The surest alignment from the nearest pairs of codes."""
     bits = np.bitwise_count(query.regions.codes[:, None] ^ part.regions.codes[None, :])
     seeds = np.argwhere(bits <= 6)[:12].tolist()
-    grown = [align(query, part.regions, (q, b)) for q, b in seeds]
+    grown = align(query, part.regions, [(q, b) for q, b in seeds])
     verified = [verify(query, part.regions, part.grid, *one) for one in grown]
     return max(verified, key=lambda one: one.margin, default=Alignment(np.eye(3), 0))
 
@@ -83,10 +84,18 @@ def test_a_singular_system_is_told() -> None:
     assert not solve(np.ones((3, 3)), np.ones((3, 1)))
 
 
-@pytest.mark.parametrize("code", [0, 1, 2**63, 2**64 - 1, 0xF0F0_1234_5678_9ABC])
-def test_counting_bits_is_python_s(code: int) -> None:
-    """The population count of a code."""
-    assert count_bits(np.uint64(code)) == code.bit_count()
+def test_listed_pairs_are_all_that_are_near() -> None:
+    """Every pair within the radius is listed once, with numpy's count of bits, by the other."""
+    rng = np.random.default_rng(12)
+    one = rng.integers(0, 2**64, 60, dtype=np.uint64)
+    other = one[:40] ^ (rng.integers(0, 2**64, 40, dtype=np.uint64) & np.uint64(0xFFFF_FFFF))
+    bits = np.bitwise_count(other[:, None] ^ one[None, :])
+    expected = [(i, k, bits[k, i]) for k, i in np.argwhere(bits <= PAIR_RADIUS_BITS)]
+    listed = np.empty((200, 3), np.int64)
+    count = list_pairs(one, other, listed)
+
+    assert listed[:count].tolist() == [list(row) for row in expected]
+    assert list_pairs(one, other, listed[:3]) == 3
 
 
 def test_mapping_a_place_is_opencv_s() -> None:
@@ -98,16 +107,19 @@ def test_mapping_a_place_is_opencv_s() -> None:
     assert mapped == pytest.approx(expected)
 
 
-def test_mapping_a_frame_is_mapping_its_arm() -> None:
-    """A frame's angle and size are where a short step along it goes."""
-    for frame in frames(2, 20):
-        result = np.empty(4)
-        map_frame(TILT, frame, result)
-        arm = 1e-6 * np.array([math.cos(frame[3]), math.sin(frame[3])])
-        here = np.array(map_point(TILT, frame[0], frame[1])[:2])
-        there = np.array(map_point(TILT, *(frame[:2] + arm))[:2])
-        dx, dy = there - here
-        assert math.atan2(dy, dx) == pytest.approx(result[3], abs=1e-4)
+def test_mapping_a_pose_is_mapping_its_arm() -> None:
+    """A pose's direction is where a short step along it goes, its size what an area becomes."""
+    for pose in poses(2, 20):
+        result = np.empty(5)
+        map_pose(TILT, pose, result)
+        square = pose[:2] + 1e-6 * np.array([[0, 0], [1, 0], [1, 1], [0, 1]])
+        turned = pose[:2] + 1e-6 * np.array([[0, 0], pose[3:]])
+        mapped = cv2.perspectiveTransform(np.array([*square, *turned])[np.newaxis], TILT)[0]
+        side = math.sqrt(cv2.contourArea(((mapped[:4] - mapped[0]) * 1e6).astype(np.float32)))
+        assert math.atan2(*(mapped[5] - mapped[4])[::-1]) == pytest.approx(
+            math.atan2(result[4], result[3]), abs=1e-4
+        )
+        assert side * pose[2] == pytest.approx(result[2], rel=1e-3)
 
 
 def test_places_behind_are_not_mapped() -> None:
@@ -115,15 +127,15 @@ def test_places_behind_are_not_mapped() -> None:
     matrix = np.array([[1.0, 0, 0], [0, 1, 0], [-2, 0, 1]])
 
     assert map_point(matrix, 0.9, 0.0)[2] < 0
-    assert not map_frame(matrix, np.array([0.9, 0.0, 0.01, 0.0]), np.empty(4))
+    assert not map_pose(matrix, np.array([0.9, 0.0, 0.01, 1.0, 0.0]), np.empty(5))
     assert map_corners(matrix, 1.0, 0.7) is None
 
 
-def test_a_seed_s_similarity_puts_the_frame_on_the_other() -> None:
-    """The similarity between two frames maps the one exactly onto the other."""
-    one, other = frames(3, 2)
-    result = np.empty(4)
-    map_frame(similarity_between(one, other), one, result)
+def test_a_seed_s_similarity_puts_the_pose_on_the_other() -> None:
+    """The similarity between two poses maps the one exactly onto the other."""
+    one, other = poses(3, 2)
+    result = np.empty(5)
+    map_pose(similarity_between(one, other), one, result)
 
     assert result == pytest.approx(other)
 
@@ -131,8 +143,8 @@ def test_a_seed_s_similarity_puts_the_frame_on_the_other() -> None:
 def test_an_affine_fit_is_opencv_s() -> None:
     """From places with noise, the fit without arms is that of all of OpenCV's inliers."""
     to_bank = np.array([[0.7, -0.4, 0.3], [0.5, 0.8, -0.1], [0, 0, 1]])
-    one = frames(4, 40)
-    other = mapped_frames(to_bank, one)
+    one = poses(4, 40)
+    other = mapped_poses(to_bank, one)
     other[:, :2] += np.random.default_rng(5).normal(0, 0.002, (40, 2))
     solved, fitted = fit_affine(one, other, pairs_of(40), 16.0, 0.0)
     expected, _ = cv2.estimateAffine2D(
@@ -144,8 +156,8 @@ def test_an_affine_fit_is_opencv_s() -> None:
 
 
 def test_one_pair_is_enough_for_an_affine_fit() -> None:
-    """The arms of a single frame make its similarity."""
-    one, other = frames(6, 2)
+    """The arms of a single pose make its similarity."""
+    one, other = poses(6, 2)
     solved, fitted = fit_affine(one[np.newaxis], other[np.newaxis], pairs_of(1), 16.0, 0.1)
 
     assert solved
@@ -154,8 +166,8 @@ def test_one_pair_is_enough_for_an_affine_fit() -> None:
 
 def test_a_homography_fit_finds_the_map() -> None:
     """From exact places the map comes back, up to what the ridge holds."""
-    one = frames(7, 60)
-    solved, fitted = fit_homography(one, mapped_frames(TILT, one), pairs_of(60), 1e-9)
+    one = poses(7, 60)
+    solved, fitted = fit_homography(one, mapped_poses(TILT, one), pairs_of(60), 1e-9)
 
     assert solved
     assert fitted / fitted[2, 2] == pytest.approx(TILT, abs=1e-3)

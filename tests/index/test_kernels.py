@@ -14,8 +14,15 @@ from numpy.typing import NDArray
 
 from imageward_index import segment as segment_module
 from imageward_index.block import Block
-from imageward_index.build_kernels import fill_rows, fill_table, pack_pair, sort_digit
-from imageward_index.id_column import fill_ids
+from imageward_index.build_kernels import (
+    fill_rows,
+    fill_table,
+    fill_word_table,
+    pack_pair,
+    pack_slice,
+    sort_digit,
+)
+from imageward_index.id_column import fill_ids, find_place
 from imageward_index.intrinsics import (
     LANES,
     WORD_LANES,
@@ -30,6 +37,7 @@ from imageward_index.matches import Matches
 from imageward_index.segment import RADIUS_MAX, Segment, warm_up
 from imageward_index.segment_writer import Stamp, write_segment
 from imageward_index.slices import SCAN, Plan, probe_radii
+from imageward_index.word_kernels import search_words
 
 Codes = NDArray[np.uint8]
 Ids = NDArray[np.int64]
@@ -39,7 +47,18 @@ SEED = 20240607
 STAMP = Stamp("test", 1, 1)
 NEVER = 1 << 60
 PROBE_RADII, WORK_MAX = 7, 10
-COMPILED: list[Any] = [search, fill_ids, pack_pair, sort_digit, fill_table, fill_rows]
+COMPILED: list[Any] = [
+    search,
+    search_words,
+    fill_ids,
+    find_place,
+    pack_pair,
+    pack_slice,
+    sort_digit,
+    fill_table,
+    fill_word_table,
+    fill_rows,
+]
 
 PLANS = [
     Plan(256, 16, 16),
@@ -48,8 +67,10 @@ PLANS = [
     Plan(256, 4, 8),
     Plan(256, 0, 1),
     Plan(64, 4, 16),
-    Plan(64, 6, 10),
+    Plan(64, 3, 21),
+    Plan(64, 5, 9),
     Plan(64, 2, 5),
+    Plan(64, 1, 8),
     Plan(64, 0, 1),
 ]
 

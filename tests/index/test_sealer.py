@@ -23,6 +23,7 @@ from imageward_index.block import Block
 from imageward_index.errors import SegmentCorrupt, SegmentIncompatible
 from imageward_index.index import Index
 from imageward_index.manifest import FILE_NAME, Origin, read_manifest
+from imageward_index.merge_choice import MERGED_CODES_MAX
 from imageward_index.sealer import LOCK_NAME, SEGMENT_SUFFIX, Sealer
 
 # Every kept byte string of these tests begins so, and no file has it by chance.
@@ -308,6 +309,25 @@ def test_a_wholly_withdrawn_segment_goes(make_sealed: MakeSealed, tmp_path: Path
     assert (len(index), segment_files(tmp_path)) == (0, [])
     index.add(np.arange(5), random_codes(4, 5))
     assert len(index) == 5
+
+
+def test_merged_segments_stay_within_their_bound(
+    make_sealed: MakeSealed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What would grow beyond it stays apart, and withdrawn codes leave the files all the same."""
+    monkeypatch.setitem(MERGED_CODES_MAX, 256, 150)
+    index, sealer = make_sealed()
+    sealer.build([], 0)
+    for first in range(0, 400, 50):
+        index.add(np.arange(first, first + 50), random_codes(first, 50))
+        while sealer.step():
+            pass
+    sizes = [len(one.segment) for one in index.view.segments]
+    assert (sum(sizes), max(sizes)) == (400, 150)
+    index.withdraw(np.arange(0, 400, 10))
+    sealer.compact()
+    sizes = [len(one.segment) for one in index.view.segments]
+    assert (sum(sizes), max(sizes) <= 150, len(sizes)) == (360, True, 3)
 
 
 def test_a_large_merge_is_done_apart(

@@ -16,6 +16,7 @@ from imageward_index.slices import (
     bit_order,
     bytes_a_code,
     expected_ns,
+    flips,
     plan_for,
     probe_count,
     probe_radii,
@@ -29,7 +30,7 @@ from imageward_index.slices import (
 
 def test_pigeonhole_leaves_no_way_to_hide() -> None:
     """Every spread of at most `radius` differing bits over four slices is met by a probe."""
-    plan = Plan(width_bits=64, slices=4, slice_bits=16)
+    plan = Plan(width_bits=256, slices=4, slice_bits=16)
     for radius in range(9):
         radii = probe_radii(plan, radius)
         for spread in product(range(radius + 1), repeat=4):
@@ -120,12 +121,36 @@ def test_the_work_bound_is_a_scan() -> None:
 
 def test_regional_bits_are_dealt_out() -> None:
     """Neighbouring frequencies of a 64-bit code fall into different slices; no bit is lost."""
-    plan = Plan(width_bits=64, slices=4, slice_bits=16)
+    plan = Plan(width_bits=64, slices=3, slice_bits=21)
     order = bit_order(plan)
     assert list(range(64)) == sorted(order)
-    assert order[:4] == (0, 4, 8, 12)
-    slice_of = {bit: place // 16 for place, bit in enumerate(order)}
+    assert order[:4] == (1, 4, 7, 10)
+    slice_of = {bit: place // 21 for place, bit in enumerate(order)}
     assert all(slice_of[bit] != slice_of[bit + 1] for bit in range(63))
+
+
+def test_narrow_slices_leave_out_what_tells_least() -> None:
+    """Bit 0 and the highest frequencies are in no slice where there is no room for all."""
+    order = bit_order(Plan(width_bits=64, slices=3, slice_bits=18))
+    assert sorted(order[:54]) == list(range(1, 55))
+
+
+@given(st.integers(1, 5), st.integers(0, 8), st.integers(1, 6))
+def test_one_word_leaves_no_way_to_hide(slices: int, radius: int, slice_bits: int) -> None:
+    """However differing bits are spread over slices and the rest, a probe meets them."""
+    radii = probe_radii(Plan(width_bits=64, slices=slices, slice_bits=slice_bits), radius)
+    for spread in product(range(radius + 1), repeat=slices):
+        if sum(spread) <= radius:
+            assert any(own <= most for own, most in zip(spread, radii, strict=True))
+
+
+def test_flips_are_all_masks_that_are_probed() -> None:
+    """They come by rising weight, each once, as many as the largest probe radius has."""
+    plan = Plan(width_bits=64, slices=3, slice_bits=21)
+    masks = flips(plan, 8)
+    weights = [mask.bit_count() for mask in masks]
+    assert (len(set(masks)), len(masks)) == (probe_count(21, 2), probe_count(21, 2))
+    assert weights == sorted(weights)
 
 
 def test_pdq_bits_stay_in_place() -> None:
@@ -148,3 +173,10 @@ def test_impossible_cuts_are_refused(slices: int, slice_bits: int) -> None:
     """A plan that the kernels could not walk cannot be made."""
     with pytest.raises(ValueError, match="cannot cut 256 bits"):
         Plan(width_bits=256, slices=slices, slice_bits=slice_bits)
+
+
+@pytest.mark.parametrize(("slices", "slice_bits"), [(3, 22), (2, 23), (-1, 8), (3, 0)])
+def test_impossible_cuts_of_one_word_are_refused(slices: int, slice_bits: int) -> None:
+    """Nor one of a code of one word, whose slices may be odd in number."""
+    with pytest.raises(ValueError, match="cannot cut 64 bits"):
+        Plan(width_bits=64, slices=slices, slice_bits=slice_bits)

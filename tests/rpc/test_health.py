@@ -9,6 +9,7 @@ from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from imageward_server.app import Server
 from imageward_server.config import Config
+from imageward_server.hasher import InProcessHasher
 from imageward_server.lifecycle import SERVICES
 
 SERVING = health_pb2.HealthCheckResponse.SERVING
@@ -24,20 +25,14 @@ def test_each_service_has_a_health_of_its_own(service: str, channel: grpc.Channe
 
 def test_watch_tells_each_change(config: Config) -> None:
     """A watcher sees NOT_SERVING while loading, SERVING, and NOT_SERVING at the drain."""
-    server = Server(config)
+    server = Server(config, InProcessHasher())
+    server.listen()
     service = health_pb2.HealthCheckRequest(service=SERVICES[0])
-    seen: list[int] = []
     with grpc.insecure_channel(f"127.0.0.1:{server.port}") as channel:
-        watched = None
-
-        def watch_while_loading(_doing: str, _done: int, _in_all: int) -> None:
-            nonlocal watched
-            if watched is None:
-                watched = health_pb2_grpc.HealthStub(channel).Watch(service, timeout=20)
-                seen.append(next(watched).status)
-
-        server.start(watch_while_loading)
-        assert watched is not None
+        watched = health_pb2_grpc.HealthStub(channel).Watch(service, timeout=20)
+        seen = [next(watched).status]
+        server.load(lambda *_progress: None)
+        server.serve()
         seen.append(next(watched).status)
         server._lifecycle.announce_drain()
         seen.append(next(watched).status)

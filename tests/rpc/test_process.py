@@ -4,62 +4,25 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import signal
 import socket
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
-from imageward_client import Client, EntryState, Verdict
+from imageward_client import EntryState, Verdict
 from imageward_server.store.engine import FILE_NAME
 
+if TYPE_CHECKING:
+    from conftest import Start
+
 WAIT_S = 60
-Start = Callable[..., "Running"]
-
-
-class Running:
-    """A server process, its port and its data."""
-
-    def __init__(self, data_dir: Path, *flags: str) -> None:
-        command = [sys.executable, "-m", "imageward_server", "serve", "--data-dir", str(data_dir)]
-        self.process = subprocess.Popen(
-            [*command, "--listen", "127.0.0.1:0", *flags],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        assert self.process.stdout is not None
-        ready = re.search(r"serving on port (\d+)", self.process.stdout.readline())
-        assert ready, self.process.communicate(timeout=WAIT_S)[1]
-        self.client = Client(f"127.0.0.1:{ready[1]}", timeout_s=20)
-
-    def end(self, number: signal.Signals) -> tuple[int, str]:
-        """Send a signal; return the exit code and what stood on stderr."""
-        self.client.close()
-        self.process.send_signal(number)
-        _, errors = self.process.communicate(timeout=WAIT_S)
-        return self.process.returncode, errors
-
-
-@pytest.fixture
-def start(tmp_path: Path) -> Iterator[Start]:
-    """Start servers on one data folder; end those that still run."""
-    started: list[Running] = []
-
-    def begin(*flags: str) -> Running:
-        started.append(Running(tmp_path / "data", *flags))
-        return started[-1]
-
-    yield begin
-    for running in started:
-        if running.process.poll() is None:
-            running.end(signal.SIGKILL)
 
 
 def test_what_was_acknowledged_survives_sigkill(
@@ -108,8 +71,15 @@ def test_a_terminated_server_drains_and_ends_with_0(start: Start) -> None:
     running = start("--log-format", "json")
     code, errors = running.end(signal.SIGTERM)
     assert code == 0
-    events = [json.loads(line)["event"] for line in errors.splitlines() if line.startswith("{")]
-    assert events == ["serving", "draining", "stopped"]
+    told = [json.loads(line) for line in errors.splitlines() if line.startswith("{")]
+    assert [line["event"] for line in told if line.get("worker") == 1] == [
+        "loaded",
+        "listening",
+        "serving",
+        "draining",
+        "stopped",
+    ]
+    assert [line["event"] for line in told if "worker" not in line] == ["draining", "stopped"]
 
 
 def test_the_start_shows_progress(start: Start) -> None:

@@ -85,6 +85,12 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """
     ERROR_REASON_RATE_LIMITED: _ErrorReason.ValueType  # 28
     """The caller makes more calls a second than it may. RESOURCE_EXHAUSTED, with RetryInfo."""
+    ERROR_REASON_IMAGE_TOO_COSTLY: _ErrorReason.ValueType  # 29
+    """The image takes longer to decode than an image may. INVALID_ARGUMENT."""
+    ERROR_REASON_TOO_MANY_COSTLY_IMAGES: _ErrorReason.ValueType  # 30
+    """The image takes long to decode, and so do as many others as may at once.
+    RESOURCE_EXHAUSTED, with RetryInfo.
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """ErrorReason is the machine-readable cause of every answer that is not OK. It
@@ -152,6 +158,12 @@ begun. RESOURCE_EXHAUSTED, with RetryInfo.
 """
 ERROR_REASON_RATE_LIMITED: ErrorReason.ValueType  # 28
 """The caller makes more calls a second than it may. RESOURCE_EXHAUSTED, with RetryInfo."""
+ERROR_REASON_IMAGE_TOO_COSTLY: ErrorReason.ValueType  # 29
+"""The image takes longer to decode than an image may. INVALID_ARGUMENT."""
+ERROR_REASON_TOO_MANY_COSTLY_IMAGES: ErrorReason.ValueType  # 30
+"""The image takes long to decode, and so do as many others as may at once.
+RESOURCE_EXHAUSTED, with RetryInfo.
+"""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015
 
 @_typing.final

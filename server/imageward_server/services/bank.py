@@ -10,7 +10,7 @@ from typing import Any
 import grpc
 
 from imageward.v1 import bank_pb2, bank_pb2_grpc
-from imageward_index.cascade import Finding
+from imageward_index.answer import Finding
 from imageward_index.errors import InvalidInput
 from imageward_index.matcher import Completeness, Matcher
 from imageward_index.policy import RADIUS_BITS_DEFAULT, BankSet, Policy, Selection
@@ -235,7 +235,7 @@ class BankService(bank_pb2_grpc.BankServiceServicer):
     ) -> tuple[list[Finding], int | None, Completeness]:
         match request.WhichOneof("query"):
             case "image":
-                with self._hasher.look(request.image) as picture:
+                with self._hasher.look(request.image, deadline.end()) as picture:
                     found, completeness = self._matcher.find_image(
                         picture, selection, deadline.usable_s()
                     )

@@ -6,7 +6,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from imageward.v1 import bank_pb2, match_pb2
 from imageward.v1.hash_pb2 import PdqHash as PdqHashMessage
-from imageward_index.cascade import Corners, Finding, Pass
+from imageward_index.answer import Corners, Finding, Pass
 from imageward_index.entry_id import bank_number_of
 from imageward_index.matcher import Completeness
 from imageward_index.pdq import Orientation, PdqHash

@@ -1,0 +1,148 @@
+"""One worker process: `python -m imageward_server.worker`, started by the supervisor alone.
+
+It reads the store when it is told to, says `loaded`, and serves when it is told to. It ends
+when it is asked to (SIGTERM), and with its supervisor, however that ends.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import signal
+import sys
+import threading
+from typing import BinaryIO
+
+import structlog
+
+from imageward_index.errors import ImagewardError
+from imageward_server import logs
+from imageward_server.app import Server
+from imageward_server.config import Config
+from imageward_server.connection_spread import spread_connections
+from imageward_server.load_progress import LoadProgress
+from imageward_server.worker_link import CHANGED, GO, LOAD, LOADED, LOOK, SERVING, Orders
+
+log = structlog.get_logger(__name__)
+
+EXIT_FAILED = 1
+_PR_SET_PDEATHSIG = 1
+
+
+class Worker:
+    """Serves as the supervisor says.
+
+    Args:
+        orders: which worker it is, and the configuration.
+        incoming: the supervisor's words.
+        outgoing: what the supervisor reads.
+    """
+
+    def __init__(self, orders: Orders, incoming: BinaryIO, outgoing: BinaryIO) -> None:
+        self._number = orders.number
+        self._config = Config(**orders.config)
+        self._incoming = incoming
+        self._outgoing = outgoing
+        self._writing = threading.Lock()
+        self._may_load = threading.Event()
+        self._may_serve = threading.Event()
+        self._stopping = threading.Event()
+        self._server: Server | None = None
+
+    def run(self) -> None:
+        """Load, serve and drain; returns when all is done.
+
+        Raises:
+            ImagewardError: the store cannot be used.
+            OSError: the store cannot be opened, or the address not bound.
+        """
+        threading.Thread(target=self._listen_to_supervisor, name="link", daemon=True).start()
+        self._may_load.wait()
+        server = Server(self._config, share_port=True, announce=lambda: self._say(CHANGED))
+        self._server = server
+        server.load(LoadProgress(f"worker {self._number}"))
+        self._say(LOADED)
+        self._may_serve.wait()
+        signal.signal(signal.SIGTERM, self._on_term)
+        server.listen()
+        spread = spread_connections(server.port, self._config.workers)
+        log.info("listening", port=server.port, spread=spread)
+        server.serve()
+        self._say(SERVING)
+        self._stopping.wait()
+        server.stop()
+
+    def _on_term(self, _number: int, _frame: object) -> None:
+        if self._stopping.is_set() and self._server is not None:
+            # Not here: what this signal interrupts may hold the server's locks.
+            threading.Thread(target=self._server.hasten).start()
+        self._stopping.set()
+
+    def _say(self, word: bytes) -> None:
+        # A supervisor that is gone ends this process in a moment; nothing is to be said.
+        with self._writing, contextlib.suppress(BrokenPipeError):
+            self._outgoing.write(word + b"\n")
+
+    def _listen_to_supervisor(self) -> None:
+        for line in self._incoming:
+            word = line.strip()
+            if word == LOAD:
+                self._may_load.set()
+            elif word == GO:
+                self._may_serve.set()
+            elif word == LOOK and self._server is not None:
+                self._server.look()
+        end_with_supervisor()
+
+
+def end_with_supervisor() -> None:
+    """End at once, as a worker does whose supervisor is gone: nobody would ever stop it."""
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def tie_to_supervisor() -> None:
+    """Let the kernel end this process with its supervisor, even while Python is stuck.
+
+    Other systems than Linux have no such call; there the end of the pipe has to do.
+    """
+    if sys.platform != "linux":
+        return
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def _take_standard_streams() -> tuple[BinaryIO, BinaryIO]:
+    """Keep the pipes to the supervisor from whatever prints, and from child processes."""
+    incoming = os.fdopen(os.dup(0), "rb", buffering=0)
+    outgoing = os.fdopen(os.dup(1), "wb", buffering=0)
+    # A change is acknowledged even if the supervisor does not read that there was one.
+    os.set_blocking(outgoing.fileno(), False)
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    os.close(nothing)
+    os.dup2(2, 1)
+    return incoming, outgoing
+
+
+def main() -> None:
+    """Be a worker until told otherwise."""
+    tie_to_supervisor()
+    incoming, outgoing = _take_standard_streams()
+    line = incoming.readline()
+    if not line:
+        end_with_supervisor()
+    orders = Orders.read(line)
+    logs.configure(orders.config["log_format"], orders.config["log_level"], worker=orders.number)
+    try:
+        Worker(orders, incoming, outgoing).run()
+    except (ImagewardError, OSError) as error:
+        print(f"imageward-server: {error}", file=sys.stderr)  # noqa: T201 - the start's last words
+        sys.exit(EXIT_FAILED)
+    # Everything is closed. Taking the interpreter apart takes a second more, in which a
+    # restart waits.
+    sys.stderr.flush()
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    main()

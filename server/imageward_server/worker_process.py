@@ -1,0 +1,120 @@
+"""A worker as its supervisor sees it: a process, its two pipes, and how far it is."""
+
+from __future__ import annotations
+
+import contextlib
+import enum
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+
+from imageward_server.worker_link import GO, LOAD, LOOK, Orders
+
+READ_BYTES = 4096
+
+
+class Stage(enum.Enum):
+    """How far a worker is."""
+
+    LOADING = "loading"
+    LOADED = "loaded"
+    SERVING = "serving"
+    DRAINING = "draining"
+
+
+class WorkerProcess:
+    """Starts one worker and speaks with it; never waits.
+
+    Args:
+        orders: what it is told first.
+    """
+
+    def __init__(self, orders: Orders) -> None:
+        self.number = orders.number
+        self.stage = Stage.LOADING
+        self.stage_since_s = time.monotonic()
+        self.kill_due_s: float | None = None
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "imageward_server.worker"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            bufsize=0,
+            # Ctrl-C is the supervisor's alone: it tells its workers.
+            process_group=0,
+        )
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._words = b""
+        self._input, self.output = self._process.stdin, self._process.stdout
+        os.set_blocking(self._input.fileno(), False)
+        os.set_blocking(self.output.fileno(), False)
+        self._tell(orders.line())
+
+    @property
+    def pid(self) -> int:
+        """The process's id."""
+        return self._process.pid
+
+    def enter(self, stage: Stage) -> None:
+        """Note how far it is."""
+        self.stage, self.stage_since_s = stage, time.monotonic()
+
+    def in_stage_s(self) -> float:
+        """Seconds since it came to its stage."""
+        return time.monotonic() - self.stage_since_s
+
+    def load(self) -> None:
+        """Let it open and read the store."""
+        self._tell(LOAD + b"\n")
+
+    def go(self) -> None:
+        """Let it serve."""
+        self._tell(GO + b"\n")
+
+    def look(self) -> None:
+        """Tell it that the store has changed."""
+        self._tell(LOOK + b"\n")
+
+    def drain(self, within_s: float) -> None:
+        """Ask it to end; a second time, to hurry.
+
+        Args:
+            within_s: seconds after which it is overdue.
+        """
+        if self.kill_due_s is None:
+            self.kill_due_s = time.monotonic() + within_s
+        self.enter(Stage.DRAINING)
+        self._process.send_signal(signal.SIGTERM)
+
+    def kill_if_overdue(self) -> bool:
+        """Kill it if it had to be gone by now; return whether that was so."""
+        if self.kill_due_s is None or time.monotonic() < self.kill_due_s:
+            return False
+        self.kill_due_s = None
+        self._process.kill()
+        return True
+
+    def words(self) -> Iterator[bytes]:
+        """Read what it has said by now."""
+        with contextlib.suppress(BlockingIOError):
+            while said := os.read(self.output.fileno(), READ_BYTES):
+                *whole, self._words = (self._words + said).split(b"\n")
+                yield from whole
+
+    def exit_code(self) -> int | None:
+        """Return how it ended, negative for a signal, or None while it runs."""
+        return self._process.poll()
+
+    def close(self) -> None:
+        """Close the pipes of a worker that has ended."""
+        self._input.close()
+        self.output.close()
+
+    def _tell(self, line: bytes) -> None:
+        # One that is gone is noticed by its end. One that reads nothing has a full pipe:
+        # it then misses a word that only saves it the wait for its next poll.
+        with contextlib.suppress(BrokenPipeError, BlockingIOError):
+            self._input.write(line)
