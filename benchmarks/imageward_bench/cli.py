@@ -18,6 +18,7 @@ from imageward_bench.freshness.command import freshness
 from imageward_bench.fuzz.command import fuzz
 from imageward_bench.hashing.command import hash_images
 from imageward_bench.index_bench import index
+from imageward_bench.load.agreement import agree
 from imageward_bench.load.command import load
 from imageward_bench.lookups import lookups
 from imageward_bench.peers.command import peers
@@ -75,6 +76,7 @@ app.command()(capacity)
 app.command("hash")(hash_images)
 app.command()(freshness)
 app.command()(peers)
+app.command()(agree)
 app.command()(compare)
 app.command("all")(everything)
 app.command()(edits)

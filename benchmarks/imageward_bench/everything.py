@@ -6,6 +6,7 @@ same machine gave to a reference in the same run.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +26,8 @@ from imageward_bench.report.page import shown, table
 from imageward_bench.report.record import Record, read_record
 
 BATCH = 1000
+# A worker a core, as OPERATIONS.md advises.
+CORES = os.cpu_count() or 1
 IMAGES_AT_ONCE = 8
 BATCHES_AT_ONCE = 4
 
@@ -90,7 +93,7 @@ HASH_TIMES_MIN = 3
 
 def everything(
     large: Large = True,
-    workers: opt.Workers = None,
+    workers: opt.Workers = CORES,
     repetitions: opt.Repetitions = 3,
     seed: opt.Seed = 1,
     out: opt.Out = opt.OUT_DEFAULT,
