@@ -8,7 +8,11 @@ PROTOS := $(wildcard protos/imageward/v1/*.proto)
 # What `make breaking` compares the contract with.
 AGAINST ?= main
 
+<<<<<<< HEAD
+.PHONY: help venv demo bench serve stop test check fmt protos breaking clean
+=======
 .PHONY: help venv demo serve stop test campaign fuzz soak rolling workers check fmt protos breaking clean
+>>>>>>> main
 
 help:  ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -24,6 +28,9 @@ $(STAMP): pyproject.toml constraints.txt
 
 demo: $(STAMP)  ## Bank real photographs, send altered copies, show every verdict
 	$(BIN)/imageward-bench demo
+
+bench: $(STAMP)  ## Measure the service and its peers; report in bench-report/ (BENCH= for options)
+	$(BIN)/imageward-bench all $(BENCH)
 
 serve: $(STAMP)  ## Leave a server running on 127.0.0.1:50051 (data in .imageward/)
 	@mkdir -p .imageward

@@ -15,10 +15,12 @@ from imageward_bench.abuse.command import abuse
 from imageward_bench.cage_bench import cage
 from imageward_bench.capacity.command import capacity
 from imageward_bench.edits_command import edits
+from imageward_bench.everything import everything
 from imageward_bench.freshness.command import freshness
 from imageward_bench.fuzz.command import fuzz
 from imageward_bench.hashing.command import hash_images
 from imageward_bench.index_bench import index
+from imageward_bench.load.agreement import agree
 from imageward_bench.load.command import load
 from imageward_bench.lookups import lookups
 from imageward_bench.peers.command import peers
@@ -76,7 +78,9 @@ app.command()(capacity)
 app.command("hash")(hash_images)
 app.command()(freshness)
 app.command()(peers)
+app.command()(agree)
 app.command()(compare)
+app.command("all")(everything)
 app.command()(edits)
 app.command()(cage)
 app.command()(lookups)
