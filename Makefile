@@ -8,7 +8,7 @@ PROTOS := $(wildcard protos/imageward/v1/*.proto)
 # What `make breaking` compares the contract with.
 AGAINST ?= main
 
-.PHONY: help venv demo serve stop test check fmt protos breaking clean
+.PHONY: help venv demo serve stop test check fmt protos breaking clean browser-tests year demo-case
 
 help:  ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -25,6 +25,9 @@ $(STAMP): pyproject.toml constraints.txt
 demo: $(STAMP)  ## Bank real photographs, send altered copies, show every verdict
 	$(BIN)/imageward-bench demo
 
+demo-case: $(STAMP)  ## Take a picture through the intake, from the one-time link to the block
+	$(BIN)/imageward-bench demo-case
+
 serve: $(STAMP)  ## Leave a server running on 127.0.0.1:50051 (data in .imageward/)
 	@mkdir -p .imageward
 	@if [ -f .imageward/pid ] && kill -0 $$(cat .imageward/pid) 2>/dev/null; then \
@@ -39,6 +42,14 @@ stop: $(STAMP)  ## Stop what `make serve` started
 
 test: $(STAMP)  ## Run the tests
 	$(BIN)/python -m pytest
+
+browser-tests: $(STAMP)  ## Install Debian's Chromium if it is missing, walk the intake's pages with it
+	@command -v chromedriver >/dev/null && command -v chromium >/dev/null \
+	  || { apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium chromium-driver; }
+	$(BIN)/python -m pytest tests/intake/test_browser.py
+
+year: $(STAMP)  ## Simulate a year of 10,000 cases of the intake
+	IMAGEWARD_YEAR_CASES=10000 $(BIN)/python -m pytest tests/intake/test_year.py -s
 
 check: $(STAMP)  ## Lint, types, contract, arrows between packages
 	$(BIN)/ruff check .
