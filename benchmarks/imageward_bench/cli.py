@@ -39,6 +39,18 @@ app = typer.Typer(
 )
 
 
+@app.command("demo-case")
+def demo_case() -> None:
+    """Open a case, hand over, approve, block, mail, delete, withdraw: the intake's whole story."""
+    from imageward_bench import demo_case as demo_case_run  # noqa: PLC0415 - needs the dev extra
+
+    try:
+        demo_case_run.run(Console())
+    except demo_case_run.DemoFailed as error:
+        typer.echo(f"imageward-bench: {error}", err=True)
+        raise typer.Exit(EXIT_WRONG) from error
+
+
 @app.command()
 def demo(
     sheet: Annotated[
