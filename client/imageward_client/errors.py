@@ -5,23 +5,28 @@
     │   ├── InvalidImage
     │   │   ├── UnsupportedFormat   no bytes, or not one of the formats that are read
     │   │   ├── ImageTooLarge       over a bound of bytes, pixels or pixels a side
-    │   │   └── UndecodableImage    torn, forged or otherwise not decodable
+    │   │   ├── UndecodableImage    torn, forged or otherwise not decodable
+    │   │   └── ImageTooCostly      takes longer to decode than an image may
     │   ├── LowQuality              too little detail to be banked
     │   ├── InvalidHash             not 32 bytes, or a quality that is not 0..100
     │   ├── InvalidRadius           not 0..63 bits
     │   ├── InvalidBatch            empty, or over its bound
+    │   ├── RequestTooLarge         over gRPC's own bound of a message or its metadata
+    │   ├── UnacceptablePicture     cannot be taken for review
     │   ├── UnknownSurface          not one that the server was configured with
     │   └── InvalidPageToken        not one of this listing
     ├── NotFound                  NOT_FOUND
     │   ├── BankNotFound
+    │   ├── CaseNotFound
     │   └── EntryNotFound
     ├── AlreadyExists             ALREADY_EXISTS
     │   ├── BankExists
     │   └── RequestIdReused         used before with other contents
     ├── TooManyBanks              RESOURCE_EXHAUSTED, and waiting does not help
     ├── Overloaded                RESOURCE_EXHAUSTED: call again after `retry_after_s`
-    │   ├── RateLimited           the caller makes too many calls a second
-    │   └── TooManyStreams
+    │   ├── RateLimited             the caller makes too many calls a second
+    │   ├── TooManyStreams
+    │   └── TooManyCostlyImages     this image takes long to decode, and so do others
     ├── Unavailable               UNAVAILABLE: call again soon, or on another server
     │   ├── Loading                 the server is reading its store
     │   ├── Draining                the server is stopping
@@ -29,6 +34,7 @@
     ├── RevisionNotReached        OUT_OF_RANGE: not there within the timeout
     ├── DeadlineExceeded          DEADLINE_EXCEEDED: no answer within the timeout
     ├── FailedPrecondition        FAILED_PRECONDITION
+    │   ├── IntakeNotConfigured     the server has no intake
     │   └── StoreIncompatible       written by another version of the format
     ├── DataLoss                  DATA_LOSS: an operator must look
     │   └── DataCorrupt
@@ -104,6 +110,10 @@ class UndecodableImage(InvalidImage):
     """The image is torn, forged or otherwise not decodable."""
 
 
+class ImageTooCostly(InvalidImage):
+    """The image takes longer to decode than an image may."""
+
+
 class LowQuality(InvalidRequest):
     """The image or hash has a quality under 50 and cannot be banked."""
 
@@ -120,6 +130,14 @@ class InvalidBatch(InvalidRequest):
     """A batch is empty or over its bound."""
 
 
+class RequestTooLarge(InvalidRequest):
+    """A message or its metadata is over the bound of gRPC itself; its message names both."""
+
+
+class UnacceptablePicture(InvalidRequest):
+    """A picture cannot be taken for review: repeated, of two kinds, or over the case's bound."""
+
+
 class UnknownSurface(InvalidRequest):
     """The surface is not one that the server was configured with."""
 
@@ -134,6 +152,10 @@ class NotFound(ImagewardClientError):
 
 class BankNotFound(NotFound):
     """No bank has the name."""
+
+
+class CaseNotFound(NotFound):
+    """No case has the number."""
 
 
 class EntryNotFound(NotFound):
@@ -168,6 +190,10 @@ class TooManyStreams(Overloaded):
     """As many streams are open as the server allows."""
 
 
+class TooManyCostlyImages(Overloaded):
+    """The image takes long to decode, and so do as many others as may at once."""
+
+
 class Unavailable(ImagewardClientError):
     """The server cannot be reached or does not answer now."""
 
@@ -194,6 +220,10 @@ class DeadlineExceeded(ImagewardClientError):
 
 class FailedPrecondition(ImagewardClientError):
     """The server is not in a state in which the call can work."""
+
+
+class IntakeNotConfigured(FailedPrecondition):
+    """The server runs without an intake."""
 
 
 class StoreIncompatible(FailedPrecondition):

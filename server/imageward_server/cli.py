@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from imageward_server import __version__, config, logs, serving
+from imageward_server.intake.command import app as intake_app
 from imageward_server.segments_command import app as segments_app
 from imageward_server.workers_command import show_workers
 
@@ -26,6 +27,7 @@ app = typer.Typer(
 config_app = typer.Typer(no_args_is_help=True, help="Looks at the configuration.")
 app.add_typer(config_app, name="config")
 app.add_typer(segments_app, name="segments")
+app.add_typer(intake_app, name="intake")
 app.command("workers")(show_workers)
 
 
@@ -49,6 +51,8 @@ Surfaces = Annotated[
 ]
 CallThreads = Annotated[int | None, typer.Option(help=_field_help("call_threads"))]
 ComputeThreads = Annotated[int | None, typer.Option(help=_field_help("compute_threads"))]
+CageCells = Annotated[int | None, typer.Option(help=_field_help("cage_cells"))]
+CageSlowCells = Annotated[int | None, typer.Option(help=_field_help("cage_slow_cells"))]
 StreamsMax = Annotated[int | None, typer.Option(help=_field_help("streams_max"))]
 HeldBytesMax = Annotated[int | None, typer.Option(help=_field_help("held_bytes_max"))]
 CallerCallsPerS = Annotated[float | None, typer.Option(help=_field_help("caller_calls_per_s"))]
@@ -58,8 +62,10 @@ FeedPollS = Annotated[float | None, typer.Option(help=_field_help("feed_poll_s")
 ConnectionAgeS = Annotated[float | None, typer.Option(help=_field_help("connection_age_s"))]
 ConnectionIdleS = Annotated[float | None, typer.Option(help=_field_help("connection_idle_s"))]
 ConnectionGraceS = Annotated[float | None, typer.Option(help=_field_help("connection_grace_s"))]
+SealCodes = Annotated[int | None, typer.Option(help=_field_help("seal_codes"))]
 NoticeS = Annotated[float | None, typer.Option(help=_field_help("notice_s"))]
 GraceS = Annotated[float | None, typer.Option(help=_field_help("grace_s"))]
+IntakeConfig = Annotated[Path | None, typer.Option(help=_field_help("intake_config"))]
 LogFormat = Annotated[str | None, typer.Option(help=_field_help("log_format") + " text or json.")]
 LogLevel = Annotated[
     str | None, typer.Option(help=_field_help("log_level") + " debug, info, warning or error.")
@@ -85,6 +91,8 @@ def serve(
     surfaces: Surfaces = None,
     call_threads: CallThreads = None,
     compute_threads: ComputeThreads = None,
+    cage_cells: CageCells = None,
+    cage_slow_cells: CageSlowCells = None,
     streams_max: StreamsMax = None,
     held_bytes_max: HeldBytesMax = None,
     caller_calls_per_s: CallerCallsPerS = None,
@@ -94,8 +102,10 @@ def serve(
     feed_poll_s: FeedPollS = None,
     connection_idle_s: ConnectionIdleS = None,
     connection_grace_s: ConnectionGraceS = None,
+    seal_codes: SealCodes = None,
     notice_s: NoticeS = None,
     grace_s: GraceS = None,
+    intake_config: IntakeConfig = None,
     log_format: LogFormat = None,
     log_level: LogLevel = None,
     take_over: TakeOver = False,
@@ -108,6 +118,8 @@ def serve(
     del flags["take_over"]
     loaded = _load(flags, flags.pop("config_file"))
     logs.configure(loaded.config.log_format, loaded.config.log_level)
+    if loaded.config.intake_config:
+        _check_intake(loaded.config.intake_config)
     try:
         code = serving.serve(loaded.config, take_over=take_over)
     except OSError as error:
@@ -152,6 +164,17 @@ def main() -> None:
 def _load(flags: dict[str, Any], file: Path | None) -> config.Loaded:
     try:
         return config.load(flags, file)
+    except config.InvalidConfig as error:
+        _fail(str(error), EXIT_USAGE)
+
+
+def _check_intake(file: Path) -> None:
+    """End the start here rather than in every worker."""
+    from imageward_server.intake.keys import load_master_key  # noqa: PLC0415 - only where there is an intake
+    from imageward_server.intake.settings import load_settings  # noqa: PLC0415 - the same
+
+    try:
+        load_master_key(load_settings(file).master_key_file)
     except config.InvalidConfig as error:
         _fail(str(error), EXIT_USAGE)
 

@@ -64,7 +64,16 @@ class Config(BaseSettings):
         64, ge=1, le=1024, description="Single calls in the server at once; more are refused."
     )
     compute_threads: int = Field(
-        4, ge=1, le=1024, description="Calls that decode, hash or search at once."
+        2, ge=1, le=1024, description="Calls that decode, hash or search at once."
+    )
+    cage_cells: int = Field(
+        0,
+        ge=0,
+        le=1024,
+        description="Processes that decode and hash; 0 makes one for each compute thread.",
+    )
+    cage_slow_cells: int = Field(
+        2, ge=1, le=1024, description="Images that take long, decoded at once at a low priority."
     )
     streams_max: int = Field(64, ge=1, le=4096, description="Streams open at once.")
     held_bytes_max: int = Field(
@@ -97,6 +106,12 @@ class Config(BaseSettings):
     connection_grace_s: float = Field(
         3600.0, gt=0, le=86_400, description="Seconds that calls of an aged connection may go on."
     )
+    seal_codes: int = Field(
+        0,
+        ge=0,
+        le=1 << 25,
+        description="New codes from which on they are sealed; 0 for what searches fastest.",
+    )
     notice_s: float = Field(
         0.0,
         ge=0,
@@ -105,6 +120,9 @@ class Config(BaseSettings):
     )
     grace_s: float = Field(
         10.0, ge=0, le=600, description="Seconds that running calls then have to finish."
+    )
+    intake_config: Path | None = Field(
+        None, description="TOML file of the intake. Without it there is no intake."
     )
     log_format: Literal["text", "json"] = Field("text", description="How log lines look.")
     log_level: Literal["debug", "info", "warning", "error"] = Field(
@@ -131,7 +149,7 @@ class Config(BaseSettings):
 
     @model_validator(mode="after")
     def _refuse_plaintext(self) -> Config:
-        if not (self.allow_plaintext or _is_loopback(self.listen.rpartition(":")[0])):
+        if not (self.allow_plaintext or is_loopback(self.listen.rpartition(":")[0])):
             raise ValueError(
                 f"listen is {self.listen}, which other machines reach, and there is no TLS: "
                 "hashes would cross the network in clear. Listen on 127.0.0.1, put a proxy "
@@ -225,7 +243,8 @@ def _explain(error: ValidationError, origins: Mapping[str, str]) -> str:
     return "; ".join(lines)
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Tell whether an address is reached by this machine alone."""
     try:
         return ipaddress.ip_address(host.strip("[]")).is_loopback
     except ValueError:

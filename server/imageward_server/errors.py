@@ -4,13 +4,25 @@ ImagewardError (imageward_index.errors)
 ├── InvalidRequest          a field is missing, malformed or out of range
 │   ├── UnknownSurface
 │   └── InvalidPageToken
+├── InvalidImage            (imageward_index.errors)
+│   └── ImageTooCostly      takes longer to decode than an image may
+├── UnacceptablePicture     a person's or platform's picture that cannot be taken
+│   ├── DuplicatePicture
+│   ├── PolyglotPicture     another kind of file as well
+│   ├── TooManyPictures
+│   └── CaseWithdrawn
 ├── EntryNotFound
+├── CaseNotFound
+├── Unauthenticated         no token, or a wrong one
+├── PermissionDenied        another role, or another account's case
+├── IntakeNotConfigured
 ├── BankExists
 ├── RequestIdReused         with other contents than the first time
 ├── TooManyBanks
 ├── Overloaded              refused unseen; the same call may succeed a little later
 │   ├── RateLimited         the caller makes too many calls
-│   └── TooManyStreams
+│   ├── TooManyStreams
+│   └── TooManyCostlyImages this image takes long to decode, and so do others
 ├── UnknownMethod
 ├── DeadlineExceeded        nobody waits for the answer any more
 ├── Unavailable             the same call may succeed later
@@ -24,7 +36,7 @@ ImagewardError (imageward_index.errors)
 
 from __future__ import annotations
 
-from imageward_index.errors import ImagewardError, InvalidInput
+from imageward_index.errors import ImagewardError, InvalidImage, InvalidInput
 
 
 class InvalidRequest(InvalidInput):
@@ -39,8 +51,48 @@ class InvalidPageToken(InvalidRequest):
     """The page token is not one of this listing."""
 
 
+class ImageTooCostly(InvalidImage):
+    """The image takes longer to decode than an image may."""
+
+
+class UnacceptablePicture(InvalidInput):
+    """A picture cannot be taken into the quarantine."""
+
+
+class DuplicatePicture(UnacceptablePicture):
+    """The case has these very bytes."""
+
+
+class PolyglotPicture(UnacceptablePicture):
+    """The file is a picture and another kind of file at once."""
+
+
+class TooManyPictures(UnacceptablePicture):
+    """The case has as many pictures as it may."""
+
+
+class CaseWithdrawn(UnacceptablePicture):
+    """The person took the case back."""
+
+
 class EntryNotFound(ImagewardError):
     """No entry has the id."""
+
+
+class CaseNotFound(ImagewardError):
+    """No case has the number."""
+
+
+class Unauthenticated(ImagewardError):
+    """The call carries no token, or a wrong one."""
+
+
+class PermissionDenied(ImagewardError):
+    """The account may not do this."""
+
+
+class IntakeNotConfigured(ImagewardError):
+    """The server runs without the intake's file."""
 
 
 class BankExists(ImagewardError):
@@ -73,6 +125,10 @@ class RateLimited(Overloaded):
 
 class TooManyStreams(Overloaded):
     """As many streams are open as there are threads for."""
+
+
+class TooManyCostlyImages(Overloaded):
+    """The image takes long to decode, and so do as many others as may at once."""
 
 
 class UnknownMethod(ImagewardError):
