@@ -9,7 +9,7 @@ PROTOS := $(wildcard protos/imageward/v1/*.proto)
 AGAINST ?= main
 
 .PHONY: help venv demo demo-case bench serve stop test browser-tests year campaign fuzz soak \
-        rolling workers abuse check fmt protos breaking clean
+        rolling workers overload abuse check fmt protos breaking clean
 
 help:  ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -48,7 +48,7 @@ test: $(STAMP)  ## Run the tests
 	$(BIN)/python -m pytest
 
 # What `make campaign` runs, in order: targets that take minutes to hours.
-CAMPAIGN := workers rolling abuse fuzz soak
+CAMPAIGN := workers rolling overload abuse fuzz soak
 MINUTES ?= 60
 RESTARTS ?= 20
 
@@ -65,7 +65,11 @@ workers: $(STAMP)  ## Measure balance and scaling of workers, and how soon all s
 	@mkdir -p bench-out
 	$(BIN)/imageward-bench workers --json bench-out/workers.json
 
-abuse: $(STAMP)  ## Misbehave on HTTP/2 in every way there is, beside good callers
+overload: $(STAMP)  ## Offer 0.7 to 10 times what a server can: goodput, waits, refusals, recovery
+	@mkdir -p bench-out
+	$(BIN)/imageward-bench overload --folder bench-out
+
+abuse: $(STAMP)  ## Misbehave on HTTP/2 in 19 ways, and measure what good callers notice
 	@mkdir -p bench-out
 	$(BIN)/imageward-bench abuse --json bench-out/abuse.json
 

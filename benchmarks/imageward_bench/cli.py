@@ -23,6 +23,7 @@ from imageward_bench.index_bench import index
 from imageward_bench.load.agreement import agree
 from imageward_bench.load.command import load
 from imageward_bench.lookups import lookups
+from imageward_bench.overload_command import overload
 from imageward_bench.peers.command import peers
 from imageward_bench.report.compare import compare
 from imageward_bench.rolling import rolling
@@ -94,13 +95,14 @@ app.command()(agree)
 app.command()(compare)
 app.command("all")(everything)
 app.command()(edits)
+app.command()(abuse)
+app.command()(overload)
 app.command()(cage)
 app.command()(lookups)
 app.command()(fuzz)
 app.command()(rolling)
 app.command()(soak)
 app.command()(workers)
-app.command()(abuse)
 
 
 def main() -> None:

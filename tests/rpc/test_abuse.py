@@ -5,17 +5,16 @@ Short versions of `make abuse`, which also measures what good callers notice.
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Iterator
 from contextlib import closing
-from pathlib import Path
 
 import pytest
 
 from imageward_bench.abuse.abuser import misbehave
 from imageward_bench.abuse.kinds import KINDS, connect
 from imageward_bench.grpc_wire import PREFACE
+from imageward_bench.process_tree import look
 from imageward_bench.server_process import ServerProcess
 from imageward_client import Client
 from imageward_server.transport import HANDSHAKE_S_MAX
@@ -39,15 +38,10 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
         yield running
 
 
-def _resident_bytes(server: ServerProcess) -> int:
-    pages = int(Path(f"/proc/{server.pid}/statm").read_text().split()[1])
-    return pages * os.sysconf("SC_PAGE_SIZE")
-
-
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_server_answers_while_it_is_abused(server: ServerProcess, kind: str) -> None:
     """A good caller is answered, memory is bounded, and what is an attack is cut off."""
-    before, deeds = _resident_bytes(server), []
+    before, deeds = look(server.pid).own_bytes, []
     abuser = threading.Thread(
         target=lambda: deeds.append(misbehave(kind, server.port, ABUSE_S)), daemon=True
     )
@@ -56,7 +50,7 @@ def test_the_server_answers_while_it_is_abused(server: ServerProcess, kind: str)
     with Client(server.target, timeout_s=TIMEOUT_S) as client:
         while abuser.is_alive() or not answered:
             answered += len(client.check_hashes([bytes(32)]).results)
-            grew = max(grew, _resident_bytes(server) - before)
+            grew = max(grew, look(server.pid).own_bytes - before)
     abuser.join()
     assert answered > 0
     assert grew < GREW_BYTES_MAX_BY_KIND.get(kind, GREW_BYTES_MAX)

@@ -27,11 +27,12 @@ from imageward_bench.abuse.kinds import KINDS
 from imageward_bench.machine import describe
 from imageward_bench.open_loop import Load
 from imageward_bench.overload_upload import upload
+from imageward_bench.process_tree import look
 from imageward_bench.server_process import ServerProcess
 
 GOOD_CALLER = "127.0.0.2"
 GOOD_CALLS_PER_S = 20.0
-LOOK_EVERY_S = 0.1
+LOOK_EVERY_S = 0.25
 SERVER_CORE, OTHER_CORE = {0}, {1}
 SLOWER_MAX = 2.0
 GREW_BYTES_MAX = 256_000_000
@@ -39,7 +40,7 @@ GREW_BYTES_MAX = 256_000_000
 
 @dataclass(frozen=True)
 class Outcome:
-    """What one kind of abuse did: times of good calls in ms, memory in bytes."""
+    """What one kind of abuse did: times of good calls, the server's processor and memory."""
 
     kind: str
     failed: int
@@ -47,6 +48,8 @@ class Outcome:
     p50_ms: float
     p99_ms_alone: float
     p99_ms: float
+    cpu_s_alone: float
+    cpu_s: float
     grew_bytes: int
     bursts: int
     cuts: int
@@ -97,13 +100,16 @@ def _served(folder: Path) -> Iterator[ServerProcess]:
 
 def _measure(server: ServerProcess, kind: str, seconds: float, seed: int) -> Outcome:
     _good_calls(server.port, 2.0, seed)  # warms the server up
+    begun = look(server.pid)
     alone = _good_calls(server.port, seconds, seed)
-    before = _resident_bytes(server.pid)
+    before = look(server.pid)
     command = [sys.executable, "-m", "imageward_bench.abuse.abuser", kind, str(server.port)]
     abuser = subprocess.Popen([*command, str(seconds + 1)], stdout=subprocess.PIPE, text=True)
     with _peak(server.pid) as peak:
         time.sleep(1)
+        during = look(server.pid)
         beside = _good_calls(server.port, seconds, seed)
+        after = look(server.pid)
     deeds = json.loads(abuser.communicate()[0])
     return Outcome(
         kind,
@@ -112,7 +118,9 @@ def _measure(server: ServerProcess, kind: str, seconds: float, seed: int) -> Out
         p50_ms=_quantile_ms(beside, 50),
         p99_ms_alone=_quantile_ms(alone, 99),
         p99_ms=_quantile_ms(beside, 99),
-        grew_bytes=peak[0] - before,
+        cpu_s_alone=round(before.cpu_since(begun), 2),
+        cpu_s=round(after.cpu_since(during), 2),
+        grew_bytes=peak[0] - before.own_bytes,
         bursts=deeds["bursts"],
         cuts=deeds["cuts"],
     )
@@ -142,27 +150,32 @@ def _peak(pid: int) -> Iterator[list[int]]:
     """Watch a process's memory; the one item is the most it had."""
     peak, done = [0], threading.Event()
 
-    def look() -> None:
+    def watch() -> None:
         while not done.wait(LOOK_EVERY_S):
-            peak[0] = max(peak[0], _resident_bytes(pid))
+            peak[0] = max(peak[0], look(pid).own_bytes)
 
-    looking = threading.Thread(target=look)
-    looking.start()
+    watching = threading.Thread(target=watch)
+    watching.start()
     try:
         yield peak
     finally:
         done.set()
-        looking.join()
-
-
-def _resident_bytes(pid: int) -> int:
-    pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
-    return pages * os.sysconf("SC_PAGE_SIZE")
+        watching.join()
 
 
 def _table(outcomes: list[Outcome]) -> Table:
     table = Table(
-        "kind", "failed", "p50 ms", "p50 x", "p99 ms", "p99 x", "grew MB", "bursts", "cut"
+        "kind",
+        "failed",
+        "p50 ms",
+        "p50 x",
+        "p99 ms",
+        "p99 x",
+        "cpu s",
+        "cpu x",
+        "grew MB",
+        "bursts",
+        "cut",
     )
     for one in outcomes:
         table.add_row(
@@ -172,6 +185,8 @@ def _table(outcomes: list[Outcome]) -> Table:
             f"{one.p50_ratio:.2f}",
             f"{one.p99_ms:.1f}",
             f"{one.p99_ratio:.2f}",
+            f"{one.cpu_s:.1f}",
+            f"{one.cpu_s / one.cpu_s_alone:.2f}",
             f"{one.grew_bytes / 1e6:.0f}",
             str(one.bursts),
             str(one.cuts),
