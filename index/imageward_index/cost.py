@@ -18,12 +18,20 @@ JPEG_SCAN_PIXEL_S: Final = 1e-9
 """More for each scan: a progressive JPEG has about ten."""
 
 PNG_PIXEL_S: Final = 22e-9
+PNG_PIXEL_BYTES_MAX: Final = 8
+PNG_OTHER_BYTES: Final = 65_536
+"""For what is no pixels, such as texts and colour profiles."""
+
+PNG_EXCESS_BYTE_S: Final = 0.25e-6
+"""A byte can unpack to a thousand."""
+
 WEBP_PIXEL_S: Final = 17e-9
 AVIF_PIXEL_S: Final = 40e-9
 GIF_PIXEL_S: Final = 27e-9
 TIFF_PIXEL_S: Final = 9e-9
 BMP_PIXEL_S: Final = 2e-9
 
+_PROGRESSIVE: Final = (b"\xc2", b"\xc6", b"\xca", b"\xce")
 _MARKERS_MAX: Final = 256
 _TIFF_ENTRIES_MAX: Final = 64
 _TIFF_WIDTH: Final = 256
@@ -47,7 +55,8 @@ def _jpeg(data: bytes) -> float:
     for _ in range(_MARKERS_MAX):
         marker = data[position + 1 : position + 2]
         if b"\xc0" <= marker <= b"\xcf" and marker not in b"\xc4\xc8\xcc":
-            scans = min(data.count(b"\xff\xda"), JPEG_SCANS_MAX)
+            # A baseline JPEG has a scan or three, and counting takes a while.
+            scans = min(data.count(b"\xff\xda"), JPEG_SCANS_MAX) if marker in _PROGRESSIVE else 1
             pixels = _big(data, position + 5, 2) * _big(data, position + 7, 2)
             return pixels * (JPEG_PIXEL_S + JPEG_SCAN_PIXEL_S * scans)
         position += 2 + _big(data, position + 2, 2)
@@ -55,7 +64,10 @@ def _jpeg(data: bytes) -> float:
 
 
 def _png(data: bytes) -> float:
-    return _big(data, 16, 4) * _big(data, 20, 4) * PNG_PIXEL_S
+    """By its pixels, and by the bytes that are more than they can take."""
+    pixels = _big(data, 16, 4) * _big(data, 20, 4)
+    excess = max(0, len(data) - pixels * PNG_PIXEL_BYTES_MAX - PNG_OTHER_BYTES)
+    return pixels * PNG_PIXEL_S + excess * PNG_EXCESS_BYTE_S
 
 
 def _webp(data: bytes) -> float:

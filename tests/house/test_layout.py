@@ -23,7 +23,7 @@ ARROWS = {
     "imageward_index": set(),
     "imageward_client": {"imageward"},
     "imageward_server": {"imageward", "imageward_index"},
-    "imageward_bench": {"imageward_index", "imageward_client", "imageward_server"},
+    "imageward_bench": {"imageward", "imageward_index", "imageward_client", "imageward_server"},
 }
 # Library: the only file that may import it.
 ALONE = {

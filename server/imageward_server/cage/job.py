@@ -36,6 +36,9 @@ PROBATION_S: Final = 0.06
 """Time on a processor for each order, beyond twice what is expected of the image, until the
 image counts as slow."""
 
+OPEN_S: Final = 0.02
+"""The same for decoding alone, where it shows first that a header lied."""
+
 STARVED_SHARE: Final = 0.5
 """Of the time that an image may take: a cell that ran less of it is not to blame."""
 
@@ -108,7 +111,7 @@ class Job:
         begun = time.monotonic()
         try:
             self._link.begin(order, value)
-            return self._read(self._await(self._link, begun), read)
+            return self._read(self._await(self._link, order, begun), read)
         except CellDied as error:
             raise self._fail(Retirement.CRASHED, _broken()) from error
         except InvalidPayload as error:
@@ -125,11 +128,11 @@ class Job:
             link, self._link = self._link, None
             self._pool.give_back(link)
 
-    def _await(self, link: CellLink, begun: float) -> Message:
+    def _await(self, link: CellLink, order: Order, begun: float) -> Message:
         """Wait for the answer; an order that takes long goes on at a low priority."""
         end = min(begun + self._left_s, self._until)
-        self._allowed_s += PROBATION_S
-        while (answer := link.wait(min(PROBATION_S, end - time.monotonic()))) is None:
+        self._allowed_s += OPEN_S if order is Order.OPEN else PROBATION_S
+        while (answer := link.wait(min(OPEN_S, end - time.monotonic()))) is None:
             if time.monotonic() >= end:
                 raise self._overrun(end)
             if not link.slow and self.computed_s > self._allowed_s:

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 SLOW_NICENESS: Final = 10
 """A tenth of the processor where others want it too."""
 
+KEPT_BYTES: Final = 4 * 2**20
+"""Of the memory shared with a cell, between jobs. Few images and no results are larger."""
+
 _NS_PER_S: Final = 1_000_000_000
 
 
@@ -74,12 +77,11 @@ class CellLink:
         return bytearray(memoryview(self._memory)[:length])
 
     def wipe(self) -> None:
-        """Leave nothing of an image or its hashes in the shared memory, nor its pages."""
-        used = -(-self._used // mmap.PAGESIZE) * mmap.PAGESIZE
-        if used and hasattr(mmap, "MADV_REMOVE"):
-            self._memory.madvise(mmap.MADV_REMOVE, 0, used)
-        else:
-            self._memory[:used] = bytes(used)
+        """Leave nothing of an image or its hashes in the shared memory."""
+        self._memory[: self._used] = bytes(self._used)
+        # Pages that were given back cost ten times as much to write to again.
+        if self._used > KEPT_BYTES and hasattr(mmap, "MADV_REMOVE"):
+            self._memory.madvise(mmap.MADV_REMOVE, 0, MEMORY_BYTES)
         self._used = 0
 
     def begin(self, order: Order, value: int = 0) -> None:

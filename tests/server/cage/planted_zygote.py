@@ -50,7 +50,7 @@ def claim() -> None:
     """Ask for memory, and write to none of it, until there is none."""
     claimed = []
     while True:
-        claimed.append(bytearray(2**24))
+        claimed.append(bytes(2**26))
 
 
 def lie(kind: int, length: int) -> Callable[[], None]:

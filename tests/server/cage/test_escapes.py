@@ -129,7 +129,7 @@ def test_a_deadline_ends_it_earlier(planted: Cage) -> None:
     begun = time.monotonic()
     with pytest.raises(DeadlineExceeded):
         attempt(planted, "spin", 0.2)
-    assert time.monotonic() - begun < 0.4
+    assert time.monotonic() - begun < 0.8
     assert counted(planted, Retirement.ABANDONED) == before + 1
 
 
@@ -142,7 +142,7 @@ def test_memory_is_limited(planted: Cage) -> None:
 def test_memory_stays_small(planted: Cage) -> None:
     """A cell that fills all it can get holds less than 512 MB, and shared pages count."""
     # On a busy machine it may be out of time before it is out of memory.
-    with pytest.raises((ImageTooLarge, ImageTooCostly)):
+    with pytest.raises((ImageTooLarge, ImageTooCostly, TooManyCostlyImages)):
         attempt(planted, "grow")
     assert planted.pool.memory_bytes_max < 512_000_000
 
