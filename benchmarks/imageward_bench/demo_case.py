@@ -177,6 +177,7 @@ def _sign_in(browser: Browser, name: str, secrets: dict[str, str]) -> str:
 def _alter(image: bytes) -> bytes:
     """Crop a picture to its middle, make it smaller, and encode it anew."""
     pixels = cv2.imdecode(np.frombuffer(image, np.uint8), cv2.IMREAD_COLOR)
+    assert pixels is not None
     height, width = pixels.shape[:2]
     middle = pixels[height // 8 : -height // 8, width // 8 : -width // 8]
     small = cv2.resize(middle, None, fx=0.8, fy=0.8, interpolation=cv2.INTER_AREA)
@@ -184,7 +185,7 @@ def _alter(image: bytes) -> bytes:
 
 
 def _verdicts(client: Client, image: bytes) -> set[Verdict]:
-    return {client.check_image(image, surface=name).result.verdict for name in SURFACES}
+    return {client.check_image(image, surface=name).verdict for name in SURFACES}
 
 
 def _require_verdicts(client: Client, image: bytes, verdict: Verdict) -> None:
