@@ -14,6 +14,7 @@ import imageward_index.decode  # noqa: F401 - loaded for its effect
 from imageward_client import Client
 from imageward_server.app import Server
 from imageward_server.config import Config
+from imageward_server.hasher import InProcessHasher
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"
 TIMEOUT_S = 20.0
@@ -43,7 +44,7 @@ def config(tmp_path: Path) -> Config:
 @pytest.fixture
 def server(config: Config) -> Iterator[Server]:
     """Run a server in this process, on a real port."""
-    running = Server(config)
+    running = Server(config, InProcessHasher())
     running.start(lambda *_progress: None)
     yield running
     running.stop()

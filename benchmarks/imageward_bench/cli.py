@@ -11,11 +11,24 @@ from rich.console import Console
 from imageward_bench import demo as demo_run
 from imageward_bench import restart as restart_run
 from imageward_bench import sealing as sealing_run
+from imageward_bench.abuse.command import abuse
+from imageward_bench.cage_bench import cage
 from imageward_bench.capacity.command import capacity
 from imageward_bench.edits_command import edits
+from imageward_bench.everything import everything
+from imageward_bench.freshness.command import freshness
+from imageward_bench.fuzz.command import fuzz
+from imageward_bench.hashing.command import hash_images
 from imageward_bench.index_bench import index
+from imageward_bench.load.agreement import agree
 from imageward_bench.load.command import load
 from imageward_bench.lookups import lookups
+from imageward_bench.overload_command import overload
+from imageward_bench.peers.command import peers
+from imageward_bench.report.compare import compare
+from imageward_bench.rolling import rolling
+from imageward_bench.soak.command import soak
+from imageward_bench.workers import workers
 
 EXIT_WRONG = 1
 
@@ -75,8 +88,21 @@ def sealing(
 app.command()(index)
 app.command()(load)
 app.command()(capacity)
+app.command("hash")(hash_images)
+app.command()(freshness)
+app.command()(peers)
+app.command()(agree)
+app.command()(compare)
+app.command("all")(everything)
 app.command()(edits)
+app.command()(abuse)
+app.command()(overload)
+app.command()(cage)
 app.command()(lookups)
+app.command()(fuzz)
+app.command()(rolling)
+app.command()(soak)
+app.command()(workers)
 
 
 def main() -> None:

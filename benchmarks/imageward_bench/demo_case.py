@@ -19,10 +19,10 @@ from pathlib import Path
 
 import cv2
 import httpx
-import numpy as np
 from rich.console import Console
 
 from imageward_bench import photographs
+from imageward_bench.edits import decode
 from imageward_bench.server_process import ServerProcess
 from imageward_client import Client, Verdict
 
@@ -176,8 +176,7 @@ def _sign_in(browser: Browser, name: str, secrets: dict[str, str]) -> str:
 
 def _alter(image: bytes) -> bytes:
     """Crop a picture to its middle, make it smaller, and encode it anew."""
-    pixels = cv2.imdecode(np.frombuffer(image, np.uint8), cv2.IMREAD_COLOR)
-    assert pixels is not None
+    pixels = decode(image)
     height, width = pixels.shape[:2]
     middle = pixels[height // 8 : -height // 8, width // 8 : -width // 8]
     small = cv2.resize(middle, None, fx=0.8, fy=0.8, interpolation=cv2.INTER_AREA)

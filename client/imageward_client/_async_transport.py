@@ -13,6 +13,7 @@ from grpc import RpcError, aio
 from imageward_client._channel import RetryPolicy, channel_options
 from imageward_client._convert import stream_answer
 from imageward_client._defaults import STREAM_TIMEOUT_S, expect_timeout
+from imageward_client._patience import Budget, Patience
 from imageward_client._pool import Turns, expect_channels
 from imageward_client._rebuild import from_rpc_error
 from imageward_client._rpc import CHECK_STREAM, serialize
@@ -30,6 +31,8 @@ class AsyncTransport:
 
     def __init__(self, target: str, timeout_s: float, retry: RetryPolicy, channels: int) -> None:
         self._timeout_s = expect_timeout(timeout_s)
+        self._retry = retry
+        self._budget = Budget(retry)
         options = channel_options(retry)
         self._channels = Turns(
             aio.insecure_channel(target, options=options) for _ in range(expect_channels(channels))
@@ -47,11 +50,19 @@ class AsyncTransport:
             response_deserializer=call.rpc.response.FromString,
         )
         timeout_s = self._timeout_s if timeout_s is None else timeout_s
-        try:
-            response = await method(call.request, timeout=timeout_s)
-        except RpcError as error:
-            raise from_rpc_error(error) from error
-        return call.read(response)
+        patience = Patience(self._retry, self._budget, timeout_s)
+        while True:
+            try:
+                response = await method(call.request, timeout=patience.left_s)
+            except RpcError as error:
+                refusal = from_rpc_error(error)
+                pause_s = patience.pause_s(refusal)
+                if pause_s is None:
+                    raise refusal from error
+            else:
+                self._budget.answered()
+                return call.read(response)
+            await asyncio.sleep(pause_s)
 
     async def pages(
         self, fetch: Callable[[str], Call[Any, Page[Item]]], timeout_s: float | None

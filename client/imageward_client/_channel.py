@@ -40,6 +40,9 @@ class RetryPolicy:
     times the one before up to `backoff_max_s`, each with jitter. Retries end at
     the deadline of the call in any case.
 
+    A call that the server refused as one too many (`Overloaded`) was not begun. It is sent
+    again if the server says when, after that time and up to half of it more, and else not.
+
     The budget is what keeps retries from drowning a server that is in trouble:
     each failure takes a token, each success returns `budget_refill` of one, and
     nothing is retried while half of the tokens or fewer are left. All clients of

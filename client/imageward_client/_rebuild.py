@@ -6,6 +6,7 @@ this client knows. Nothing here knows a particular call.
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, cast
 
 from google.protobuf.message import DecodeError
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 DOMAIN = "imageward"
 DETAILS_KEY = "grpc-status-details-bin"
 REASON_PREFIX = "ERROR_REASON_"
+SIZE_WORDS = re.compile("message larger than max|metadata size exceeds")
 
 # UNSPECIFIED is never sent and REFUSED comes with any status: for both, the
 # status code decides.
@@ -53,6 +55,8 @@ BY_REASON: dict[str, tuple[StatusCode, type[errors.ImagewardClientError]]] = {
     "DATA_CORRUPT": (StatusCode.DATA_LOSS, errors.DataCorrupt),
     "UNKNOWN_METHOD": (StatusCode.UNIMPLEMENTED, errors.UnknownMethod),
     "DEADLINE_EXCEEDED": (StatusCode.DEADLINE_EXCEEDED, errors.DeadlineExceeded),
+    "IMAGE_TOO_COSTLY": (StatusCode.INVALID_ARGUMENT, errors.ImageTooCostly),
+    "TOO_MANY_COSTLY_IMAGES": (StatusCode.RESOURCE_EXHAUSTED, errors.TooManyCostlyImages),
     "UNACCEPTABLE_PICTURE": (StatusCode.INVALID_ARGUMENT, errors.UnacceptablePicture),
     "CASE_NOT_FOUND": (StatusCode.NOT_FOUND, errors.CaseNotFound),
     "UNAUTHENTICATED": (StatusCode.UNAUTHENTICATED, errors.Unauthenticated),
@@ -104,6 +108,8 @@ def from_rpc_error(error: grpc.RpcError) -> errors.ImagewardClientError:
     info, retry_after_s = _details(error)
     code = error.code()
     _, kind = BY_REASON.get(info.reason, (code, BY_CODE[code]))
+    if not info.reason and code is StatusCode.RESOURCE_EXHAUSTED and _is_size(error):
+        kind = errors.RequestTooLarge
     return kind(
         error.details() or f"The server answered {code.name} without a message.",
         code=code.name,
@@ -111,6 +117,15 @@ def from_rpc_error(error: grpc.RpcError) -> errors.ImagewardClientError:
         metadata=info.metadata,
         retry_after_s=retry_after_s,
     )
+
+
+def _is_size(error: grpc.RpcError) -> bool:
+    """Says whether gRPC itself, here or at the server, refused a size: it gives no reason.
+
+    Only its words tell. Should they change, the error is `Overloaded` without a time to
+    come back, and the call is still not sent again.
+    """
+    return bool(SIZE_WORDS.search(error.details() or ""))
 
 
 def reason_name(number: int) -> str:

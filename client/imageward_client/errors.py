@@ -5,11 +5,13 @@
     │   ├── InvalidImage
     │   │   ├── UnsupportedFormat   no bytes, or not one of the formats that are read
     │   │   ├── ImageTooLarge       over a bound of bytes, pixels or pixels a side
-    │   │   └── UndecodableImage    torn, forged or otherwise not decodable
+    │   │   ├── UndecodableImage    torn, forged or otherwise not decodable
+    │   │   └── ImageTooCostly      takes longer to decode than an image may
     │   ├── LowQuality              too little detail to be banked
     │   ├── InvalidHash             not 32 bytes, or a quality that is not 0..100
     │   ├── InvalidRadius           not 0..63 bits
     │   ├── InvalidBatch            empty, or over its bound
+    │   ├── RequestTooLarge         over gRPC's own bound of a message or its metadata
     │   ├── UnacceptablePicture     cannot be taken for review
     │   ├── UnknownSurface          not one that the server was configured with
     │   └── InvalidPageToken        not one of this listing
@@ -22,8 +24,9 @@
     │   └── RequestIdReused         used before with other contents
     ├── TooManyBanks              RESOURCE_EXHAUSTED, and waiting does not help
     ├── Overloaded                RESOURCE_EXHAUSTED: call again after `retry_after_s`
-    │   ├── RateLimited           the caller makes too many calls a second
-    │   └── TooManyStreams
+    │   ├── RateLimited             the caller makes too many calls a second
+    │   ├── TooManyStreams
+    │   └── TooManyCostlyImages     this image takes long to decode, and so do others
     ├── Unavailable               UNAVAILABLE: call again soon, or on another server
     │   ├── Loading                 the server is reading its store
     │   ├── Draining                the server is stopping
@@ -107,6 +110,10 @@ class UndecodableImage(InvalidImage):
     """The image is torn, forged or otherwise not decodable."""
 
 
+class ImageTooCostly(InvalidImage):
+    """The image takes longer to decode than an image may."""
+
+
 class LowQuality(InvalidRequest):
     """The image or hash has a quality under 50 and cannot be banked."""
 
@@ -121,6 +128,10 @@ class InvalidRadius(InvalidRequest):
 
 class InvalidBatch(InvalidRequest):
     """A batch is empty or over its bound."""
+
+
+class RequestTooLarge(InvalidRequest):
+    """A message or its metadata is over the bound of gRPC itself; its message names both."""
 
 
 class UnacceptablePicture(InvalidRequest):
@@ -177,6 +188,10 @@ class RateLimited(Overloaded):
 
 class TooManyStreams(Overloaded):
     """As many streams are open as the server allows."""
+
+
+class TooManyCostlyImages(Overloaded):
+    """The image takes long to decode, and so do as many others as may at once."""
 
 
 class Unavailable(ImagewardClientError):

@@ -7,12 +7,12 @@ finish what runs -> close the store.
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 
 import grpc
 import structlog
@@ -20,8 +20,9 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from imageward.v1 import bank_pb2_grpc, case_pb2_grpc, match_pb2_grpc
-from imageward_server import transport
+from imageward_server import threads, transport
 from imageward_server.admission import Admission
+from imageward_server.cage.cage import Cage
 from imageward_server.config import Config
 from imageward_server.errors import StoreUnavailable
 from imageward_server.hasher import Hasher
@@ -47,6 +48,7 @@ class Server:
 
     Args:
         config: how it is set up.
+        hasher: what opens images; a cage of processes if None.
         share_port: let other processes of this user listen on the same port.
         announce: called when this process has changed the store, to tell the others.
     """
@@ -54,17 +56,28 @@ class Server:
     def __init__(
         self,
         config: Config,
+        hasher: Hasher | None = None,
         *,
         share_port: bool = False,
         announce: Callable[[], None] = lambda: None,
     ) -> None:
         self._config = config
+        self._hasher = hasher or Cage(
+            config.cage_cells or config.compute_threads, config.cage_slow_cells
+        )
         self._lifecycle = Lifecycle()
         self._store = open_store(config)
-        self._replica = Replica(self._store, config.data_dir, config.feed_poll_s, announce)
+        self._replica = Replica(
+            self._store,
+            config.data_dir,
+            config.feed_poll_s,
+            announce,
+            config.seal_codes or None,
+        )
         self._admission = Admission(
             calls_max=config.call_threads,
-            places=config.compute_threads,
+            # An image that takes long keeps its place, and must leave the others theirs.
+            places=config.compute_threads + config.cage_slow_cells,
             streams_max=config.streams_max,
             held_bytes_max=config.held_bytes_max,
             caller_calls_per_s=config.caller_calls_per_s,
@@ -106,13 +119,19 @@ class Server:
         """
         sys.setswitchinterval(SWITCH_S)
         begun = time.perf_counter()
+        report("starting the decoder", 0, 1)
+        self._hasher.start()
+        report("starting the decoder", 1, 1)
         self._replica.load(report)
         self._replica.follow()
+        # What is here now stays: the collector need not walk through it again and again.
+        gc.collect()
+        gc.freeze()
         log.info(
             "loaded",
             revision=self._replica.revision,
             entries=len(self._replica.hashes),
-            segments=len(self._replica.hashes.view.segments),
+            regional_codes=len(self._replica.codes),
             load_s=round(time.perf_counter() - begun, 3),
         )
 
@@ -138,6 +157,7 @@ class Server:
         self._lifecycle.drain()
         self._grpc.stop(0 if self._hastened.is_set() else self._config.grace_s).wait()
         self._interceptor.close()
+        self._hasher.close()
         self._replica.stop()
         self._store.close()
         log.info("stopped")
@@ -145,7 +165,7 @@ class Server:
     def _build(self, *, share_port: bool) -> grpc.Server:
         config = self._config
         server = grpc.server(
-            ThreadPoolExecutor(config.call_threads, thread_name_prefix="call"),
+            threads.pool("call", config.call_threads),
             interceptors=[self._interceptor],
             options=[
                 *transport.options(
@@ -157,14 +177,14 @@ class Server:
                 ("grpc.so_reuseport", int(share_port)),
             ],
         )
-        hasher, place = Hasher(), self._admission.place
+        place = self._admission.place
         match_pb2_grpc.add_MatchServiceServicer_to_server(
-            MatchService(self._replica, hasher, config.surfaces, place), server
+            MatchService(self._replica, self._hasher, config.surfaces, place), server
         )
         bank_pb2_grpc.add_BankServiceServicer_to_server(
-            BankService(self._store, self._replica, hasher, config.surfaces, place), server
+            BankService(self._store, self._replica, self._hasher, config.surfaces, place), server
         )
-        intake = open_intake(config, self._store, hasher)
+        intake = open_intake(config, self._store, self._hasher)
         case_pb2_grpc.add_CaseServiceServicer_to_server(CaseService(intake, place), server)
         health_pb2_grpc.add_HealthServicer_to_server(self._lifecycle.health, server)
         health_name = health_pb2.DESCRIPTOR.services_by_name["Health"].full_name

@@ -51,6 +51,8 @@ Surfaces = Annotated[
 ]
 CallThreads = Annotated[int | None, typer.Option(help=_field_help("call_threads"))]
 ComputeThreads = Annotated[int | None, typer.Option(help=_field_help("compute_threads"))]
+CageCells = Annotated[int | None, typer.Option(help=_field_help("cage_cells"))]
+CageSlowCells = Annotated[int | None, typer.Option(help=_field_help("cage_slow_cells"))]
 StreamsMax = Annotated[int | None, typer.Option(help=_field_help("streams_max"))]
 HeldBytesMax = Annotated[int | None, typer.Option(help=_field_help("held_bytes_max"))]
 CallerCallsPerS = Annotated[float | None, typer.Option(help=_field_help("caller_calls_per_s"))]
@@ -60,6 +62,7 @@ FeedPollS = Annotated[float | None, typer.Option(help=_field_help("feed_poll_s")
 ConnectionAgeS = Annotated[float | None, typer.Option(help=_field_help("connection_age_s"))]
 ConnectionIdleS = Annotated[float | None, typer.Option(help=_field_help("connection_idle_s"))]
 ConnectionGraceS = Annotated[float | None, typer.Option(help=_field_help("connection_grace_s"))]
+SealCodes = Annotated[int | None, typer.Option(help=_field_help("seal_codes"))]
 NoticeS = Annotated[float | None, typer.Option(help=_field_help("notice_s"))]
 GraceS = Annotated[float | None, typer.Option(help=_field_help("grace_s"))]
 IntakeConfig = Annotated[Path | None, typer.Option(help=_field_help("intake_config"))]
@@ -88,6 +91,8 @@ def serve(
     surfaces: Surfaces = None,
     call_threads: CallThreads = None,
     compute_threads: ComputeThreads = None,
+    cage_cells: CageCells = None,
+    cage_slow_cells: CageSlowCells = None,
     streams_max: StreamsMax = None,
     held_bytes_max: HeldBytesMax = None,
     caller_calls_per_s: CallerCallsPerS = None,
@@ -97,6 +102,7 @@ def serve(
     feed_poll_s: FeedPollS = None,
     connection_idle_s: ConnectionIdleS = None,
     connection_grace_s: ConnectionGraceS = None,
+    seal_codes: SealCodes = None,
     notice_s: NoticeS = None,
     grace_s: GraceS = None,
     intake_config: IntakeConfig = None,

@@ -64,7 +64,16 @@ class Config(BaseSettings):
         64, ge=1, le=1024, description="Single calls in the server at once; more are refused."
     )
     compute_threads: int = Field(
-        4, ge=1, le=1024, description="Calls that decode, hash or search at once."
+        2, ge=1, le=1024, description="Calls that decode, hash or search at once."
+    )
+    cage_cells: int = Field(
+        0,
+        ge=0,
+        le=1024,
+        description="Processes that decode and hash; 0 makes one for each compute thread.",
+    )
+    cage_slow_cells: int = Field(
+        2, ge=1, le=1024, description="Images that take long, decoded at once at a low priority."
     )
     streams_max: int = Field(64, ge=1, le=4096, description="Streams open at once.")
     held_bytes_max: int = Field(
@@ -96,6 +105,12 @@ class Config(BaseSettings):
     )
     connection_grace_s: float = Field(
         3600.0, gt=0, le=86_400, description="Seconds that calls of an aged connection may go on."
+    )
+    seal_codes: int = Field(
+        0,
+        ge=0,
+        le=1 << 25,
+        description="New codes from which on they are sealed; 0 for what searches fastest.",
     )
     notice_s: float = Field(
         0.0,

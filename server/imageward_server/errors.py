@@ -4,6 +4,8 @@ ImagewardError (imageward_index.errors)
 ├── InvalidRequest          a field is missing, malformed or out of range
 │   ├── UnknownSurface
 │   └── InvalidPageToken
+├── InvalidImage            (imageward_index.errors)
+│   └── ImageTooCostly      takes longer to decode than an image may
 ├── UnacceptablePicture     a person's or platform's picture that cannot be taken
 │   ├── DuplicatePicture
 │   ├── PolyglotPicture     another kind of file as well
@@ -19,7 +21,8 @@ ImagewardError (imageward_index.errors)
 ├── TooManyBanks
 ├── Overloaded              refused unseen; the same call may succeed a little later
 │   ├── RateLimited         the caller makes too many calls
-│   └── TooManyStreams
+│   ├── TooManyStreams
+│   └── TooManyCostlyImages this image takes long to decode, and so do others
 ├── UnknownMethod
 ├── DeadlineExceeded        nobody waits for the answer any more
 ├── Unavailable             the same call may succeed later
@@ -33,7 +36,7 @@ ImagewardError (imageward_index.errors)
 
 from __future__ import annotations
 
-from imageward_index.errors import ImagewardError, InvalidInput
+from imageward_index.errors import ImagewardError, InvalidImage, InvalidInput
 
 
 class InvalidRequest(InvalidInput):
@@ -46,6 +49,10 @@ class UnknownSurface(InvalidRequest):
 
 class InvalidPageToken(InvalidRequest):
     """The page token is not one of this listing."""
+
+
+class ImageTooCostly(InvalidImage):
+    """The image takes longer to decode than an image may."""
 
 
 class UnacceptablePicture(InvalidInput):
@@ -118,6 +125,10 @@ class RateLimited(Overloaded):
 
 class TooManyStreams(Overloaded):
     """As many streams are open as there are threads for."""
+
+
+class TooManyCostlyImages(Overloaded):
+    """The image takes long to decode, and so do as many others as may at once."""
 
 
 class UnknownMethod(ImagewardError):

@@ -23,6 +23,7 @@ import structlog
 from google.protobuf.message import DecodeError
 
 from imageward_index.errors import ImagewardError
+from imageward_server import threads
 from imageward_server.admission import Admission, Call, House, Visit
 from imageward_server.caller import caller_of
 from imageward_server.errors import InvalidRequest, Overloaded, TooManyStreams, UnknownMethod
@@ -65,8 +66,8 @@ class CallInterceptor(grpc.ServerInterceptor):
         self._lifecycle = lifecycle
         self._admission = admission
         self._deadline_s = deadline_s
-        self._stream_threads = _threads("stream", admission.streams)
-        self._watch_threads = _threads("watch", admission.watches)
+        self._stream_threads = threads.pool("stream", admission.streams.calls_max)
+        self._watch_threads = threads.pool("watch", admission.watches.calls_max)
         inline = InlineExecutor()
         self._no_thread = _refusing(NO_THREAD, inline)
         self._no_stream = _refusing(NO_STREAM, inline)
@@ -150,10 +151,11 @@ class CallInterceptor(grpc.ServerInterceptor):
 
         return self._streaming(call, handler, self._stream_threads)
 
+    @staticmethod
     def _streaming(
-        self, call: Callable[..., Any], handler: Handler, threads: ThreadPoolExecutor
+        call: Callable[..., Any], handler: Handler, executor: ThreadPoolExecutor
     ) -> Handler:
-        call.experimental_thread_pool = threads  # type: ignore[attr-defined]
+        call.experimental_thread_pool = executor  # type: ignore[attr-defined]
         return grpc.stream_stream_rpc_method_handler(
             call, response_serializer=handler.response_serializer
         )
@@ -227,10 +229,6 @@ def _decode(decode: Decode, message: bytes) -> Any:  # noqa: ANN401 - any messag
             "compare the contract's version",
             bytes=len(message),
         ) from error
-
-
-def _threads(name: str, house: House) -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(house.calls_max, thread_name_prefix=name)
 
 
 def _refusing(error: ImagewardError, inline: InlineExecutor) -> Handler:

@@ -24,7 +24,7 @@ from imageward_index.pdq import HASHER_VERSION
 from imageward_index.picture import warm_up as warm_up_pictures
 from imageward_index.policy import BankSet
 from imageward_index.sealer import Sealer
-from imageward_index.segment import warm_up as warm_up_search
+from imageward_index.warm_up import warm_up as warm_up_search
 from imageward_server.errors import RevisionNotReached
 from imageward_server.store import FeedPage, Store, read_fingerprint
 
@@ -58,6 +58,7 @@ class Replica:
         data_dir: Path,
         poll_s: float,
         announce: Callable[[], None] = lambda: None,
+        seal_codes: int | None = None,
     ) -> None:
         self.hashes = Index(HASH_BITS)
         self.codes = Index(CODE_BITS, attachments=True)
@@ -66,10 +67,16 @@ class Replica:
         self._announce = announce
         store_id = store.store_id()
         self._hash_sealer = Sealer(
-            self.hashes, data_dir / HASH_SEGMENTS, Origin(store_id, HASHER_VERSION, HASH_BITS)
+            self.hashes,
+            data_dir / HASH_SEGMENTS,
+            Origin(store_id, HASHER_VERSION, HASH_BITS),
+            seal_codes,
         )
         self._code_sealer = Sealer(
-            self.codes, data_dir / CODE_SEGMENTS, Origin(store_id, REGIONS_VERSION, CODE_BITS)
+            self.codes,
+            data_dir / CODE_SEGMENTS,
+            Origin(store_id, REGIONS_VERSION, CODE_BITS),
+            seal_codes,
         )
         self.sealers = (self._hash_sealer, self._code_sealer)
         self._banks = BankSet()

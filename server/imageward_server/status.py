@@ -65,6 +65,7 @@ TABLE: dict[type[Exception], Row] = {
     errors.InvalidRequest: Row(_INVALID, ErrorReason.ERROR_REASON_INVALID_REQUEST),
     errors.UnknownSurface: Row(_INVALID, ErrorReason.ERROR_REASON_UNKNOWN_SURFACE),
     errors.InvalidPageToken: Row(_INVALID, ErrorReason.ERROR_REASON_INVALID_PAGE_TOKEN),
+    errors.ImageTooCostly: Row(_INVALID, ErrorReason.ERROR_REASON_IMAGE_TOO_COSTLY),
     errors.UnacceptablePicture: Row(_INVALID, ErrorReason.ERROR_REASON_UNACCEPTABLE_PICTURE),
     errors.DuplicatePicture: Row(_INVALID, ErrorReason.ERROR_REASON_UNACCEPTABLE_PICTURE),
     errors.PolyglotPicture: Row(_INVALID, ErrorReason.ERROR_REASON_UNACCEPTABLE_PICTURE),
@@ -90,6 +91,9 @@ TABLE: dict[type[Exception], Row] = {
     errors.RateLimited: Row(_EXHAUSTED, ErrorReason.ERROR_REASON_RATE_LIMITED, RETRY_DELAY_S),
     errors.TooManyStreams: Row(
         _EXHAUSTED, ErrorReason.ERROR_REASON_TOO_MANY_STREAMS, RETRY_DELAY_S
+    ),
+    errors.TooManyCostlyImages: Row(
+        _EXHAUSTED, ErrorReason.ERROR_REASON_TOO_MANY_COSTLY_IMAGES, RETRY_DELAY_S
     ),
     errors.UnknownMethod: Row(
         grpc.StatusCode.UNIMPLEMENTED, ErrorReason.ERROR_REASON_UNKNOWN_METHOD

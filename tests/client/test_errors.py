@@ -11,7 +11,7 @@ import grpc
 import pytest
 
 from imageward.v1 import error_pb2
-from imageward_client import _rebuild, errors
+from imageward_client import RetryPolicy, _rebuild, errors
 
 if TYPE_CHECKING:
     from tests.client.conftest import Ask, Peer
@@ -57,7 +57,7 @@ def test_reason_travels(peer: Peer, ask: Ask, reason: str) -> None:
     details = {"reason": reason, "metadata": {"bound": "5"}, "retry_after_s": 1.5}
     peer.script.fail("CreateBank", code, **details)
     with pytest.raises(errors.ImagewardClientError) as caught:
-        ask(peer.target, "create_bank", "B")
+        ask(peer.target, "create_bank", "B", options={"retry": RetryPolicy(attempts_max=1)})
     assert kind is type(caught.value)
     assert (code.name, "It failed.") == (caught.value.code, str(caught.value))
     assert details == {name: getattr(caught.value, name) for name in details}

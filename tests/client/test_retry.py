@@ -44,6 +44,14 @@ def test_unavailable_is_tried_again(peer: Peer, ask: Ask, method: str) -> None:
     assert len(peer.script.requests[method]) == 3
 
 
+def test_what_a_stopping_server_cancelled_is_tried_again(peer: Peer, ask: Ask) -> None:
+    """A call that the server cancels, as one does with what arrives while it stops, succeeds."""
+    peer.script.fail("CheckImage", grpc.StatusCode.CANCELLED)
+    answer = ask(peer.target, "check_image", b"block", options={"retry": FAST, "timeout_s": 10})
+    assert iw.Verdict.BLOCK is answer.verdict
+    assert len(peer.script.requests["CheckImage"]) == 2
+
+
 def test_retried_batch_keeps_its_request_id(peer: Peer, ask: Ask) -> None:
     """Every sending of one batch carries the same request id."""
     peer.script.bank("B")
@@ -60,6 +68,47 @@ def test_large_upload_is_tried_again(peer: Peer, ask: Ask) -> None:
     answer = ask(peer.target, "check_image", image, options={"retry": FAST, "timeout_s": 20})
     assert iw.Verdict.BLOCK is answer.verdict
     assert len(peer.script.requests["CheckImage"]) == 2
+
+
+OVERLOADED = {"reason": "OVERLOADED", "retry_after_s": 0.05}
+EXHAUSTED = grpc.StatusCode.RESOURCE_EXHAUSTED
+
+
+@pytest.mark.parametrize(
+    ("method", "name", "arguments"),
+    [("CheckImage", "check_image", (b"x",)), ("CreateBank", "create_bank", ("B",))],
+)
+def test_a_refused_call_is_sent_again_when_the_server_says(
+    peer: Peer, ask: Ask, method: str, name: str, arguments: tuple[object, ...]
+) -> None:
+    """After RetryInfo's delay and not before; any call, as it was not begun."""
+    peer.script.fail(method, EXHAUSTED, times=2, **OVERLOADED)
+    begun = time.monotonic()
+    ask(peer.target, name, *arguments, options={"timeout_s": 10})
+    assert time.monotonic() - begun >= 0.1
+    assert len(peer.script.requests[method]) == 3
+
+
+@pytest.mark.parametrize(
+    ("details", "options"),
+    [
+        ({"reason": "OVERLOADED"}, {}),
+        ({"reason": "TOO_MANY_BANKS"}, {}),
+        ({"reason": "OVERLOADED", "retry_after_s": 5.0}, {"timeout_s": 2}),
+        (OVERLOADED, {"retry": iw.RetryPolicy(attempts_max=1)}),
+        (OVERLOADED, {"retry": iw.RetryPolicy(budget_tokens=1)}),
+    ],
+    ids=["no time", "no use", "too late", "no attempts", "no budget"],
+)
+def test_a_refused_call_is_not_sent_again_without_leave(
+    peer: Peer, ask: Ask, details: dict[str, object], options: dict[str, object]
+) -> None:
+    """Not without RetryInfo, beyond the deadline, the attempts or the budget."""
+    peer.script.fail("CheckImage", EXHAUSTED, **details)
+    with pytest.raises(iw.ImagewardClientError) as caught:
+        ask(peer.target, "check_image", b"x", options=options)
+    assert (caught.value.code, caught.value.reason) == ("RESOURCE_EXHAUSTED", details["reason"])
+    assert len(peer.script.requests["CheckImage"]) == 1
 
 
 def test_create_bank_is_not_tried_again(peer: Peer, ask: Ask) -> None:

@@ -11,7 +11,7 @@ from typing import Final
 
 import pytest
 
-from imageward_server.hasher import Hasher
+from imageward_server.hasher import InProcessHasher
 from imageward_server.intake import cases, links, review
 from imageward_server.intake.credentials import hash_secret
 from imageward_server.intake.intake import Intake
@@ -152,7 +152,7 @@ def intake(data_dir: Path, clock: Clock, settings: IntakeSettings) -> Iterator[I
     master_key = new_key()
     made = Intake(
         store=store,
-        hasher=Hasher(),
+        hasher=InProcessHasher(),
         quarantine=Quarantine(data_dir / FOLDER, master_key),
         settings=settings,
         surfaces=frozenset({"FACEBOOK", "INSTAGRAM", "MESSENGER"}),

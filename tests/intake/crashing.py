@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import NoReturn
 
-from imageward_server.hasher import Hasher
+from imageward_server.hasher import InProcessHasher
 from imageward_server.intake import disposal, review
 from imageward_server.intake.intake import Intake
 from imageward_server.intake.quarantine import FOLDER, Quarantine
@@ -32,7 +32,13 @@ def main() -> None:
     store.open()
     quarantine = Quarantine(folder / FOLDER, key)
     intake = Intake(
-        store, Hasher(), quarantine, IntakeSettings(), frozenset(), key, lambda: 1_800_000_000.0
+        store,
+        InProcessHasher(),
+        quarantine,
+        IntakeSettings(),
+        frozenset(),
+        key,
+        lambda: 1_800_000_000.0,
     )
     intake.prepare()
     if what == "upload":
@@ -40,7 +46,7 @@ def main() -> None:
         arrival.write(bytes(200_000))
         die()
     if what == "examine":
-        Hasher.look = die  # type: ignore[assignment, method-assign]
+        InProcessHasher.look = die  # type: ignore[assignment, method-assign]
         with Arrival(intake, subject) as arrival:
             arrival.write(b"whole but not examined")
             arrival.finish()

@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 import sqlalchemy as sa
 
-from imageward_server.hasher import Hasher
+from imageward_server.hasher import InProcessHasher
 from imageward_server.intake import outbox, review, withdrawal
 from imageward_server.intake.clock import SteadyClock
 from imageward_server.intake.intake import Intake
@@ -89,7 +89,7 @@ class House:
         self.intake = dataclasses.replace(
             self.first,
             store=store,
-            hasher=Hasher(),
+            hasher=InProcessHasher(),
             quarantine=Quarantine(self.folder / FOLDER, self.master_key),
             clock=self.clock,
         )

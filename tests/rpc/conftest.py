@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import re
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -16,25 +18,28 @@ from google.rpc import error_details_pb2, status_pb2
 from imageward_client import Client
 from imageward_server.app import Server
 
-END_S_MAX = 60
+END_S_MAX = 100
 Start = Callable[..., "Running"]
 
 
 class Running:
     """A server process, its port and its data."""
 
-    def __init__(self, data_dir: Path, *flags: str) -> None:
+    def __init__(self, data_dir: Path, *flags: str, listen: str = "127.0.0.1:0") -> None:
         command = [sys.executable, "-m", "imageward_server", "serve", "--data-dir", str(data_dir)]
+        self.data_dir = data_dir
+        # A file, for nobody would read a pipe while the server runs.
+        self._said = tempfile.TemporaryFile("w+")  # noqa: SIM115 - `close` closes it
         self.process = subprocess.Popen(
-            [*command, *flags],
+            [*command, "--listen", listen, *flags],
             stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
+            stderr=self._said,
             text=True,
         )
         assert self.process.stdout is not None
-        ready = re.search(r"serving on port (\d+)", self.process.stdout.readline())
-        assert ready, self.process.communicate(timeout=END_S_MAX)[1]
-        self.data_dir = data_dir
+        with self.process.stdout as first_line:
+            ready = re.search(r"serving on port (\d+)", first_line.readline())
+        assert ready, self.wait()
         self.target = f"127.0.0.1:{ready[1]}"
         self.client = Client(self.target, timeout_s=20)
 
@@ -47,8 +52,24 @@ class Running:
         """Send a signal; return the exit code and what stood on stderr."""
         self.client.close()
         self.process.send_signal(number)
-        _, errors = self.process.communicate(timeout=END_S_MAX)
-        return self.process.returncode, errors
+        return self.wait()
+
+    def wait(self) -> tuple[int, str]:
+        """Wait for the end; return the exit code and what stood on stderr."""
+        code = self.process.wait(timeout=END_S_MAX)
+        return code, self.said()
+
+    def said(self) -> str:
+        """Read what stands on stderr by now."""
+        # Not by seeking: the place in the file is the server's too.
+        return os.pread(self._said.fileno(), os.fstat(self._said.fileno()).st_size, 0).decode()
+
+    def close(self) -> None:
+        """End it if it still runs."""
+        if self.process.poll() is None:
+            self.end(signal.SIGKILL)
+        self.client.close()
+        self._said.close()
 
 
 @pytest.fixture
@@ -57,13 +78,21 @@ def start(tmp_path: Path) -> Iterator[Start]:
     started: list[Running] = []
 
     def begin(*flags: str, listen: str = "127.0.0.1:0") -> Running:
-        started.append(Running(tmp_path / "data", "--listen", listen, *flags))
+        started.append(Running(tmp_path / "data", *flags, listen=listen))
         return started[-1]
 
     yield begin
     for running in started:
-        if running.process.poll() is None:
-            running.end(signal.SIGKILL)
+        running.close()
+
+
+@pytest.fixture(scope="module")
+def two_workers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    """Run a server of two workers for all tests of a module."""
+    flags = ("--workers", "2", "--log-format", "json", "--feed-poll-s", "60")
+    running = Running(tmp_path_factory.mktemp("two") / "data", *flags, "--connection-age-s", "1")
+    yield running
+    running.close()
 
 
 @pytest.fixture

@@ -35,17 +35,19 @@ def served(config: Config, **settings: object) -> Iterator[grpc.Channel]:
 
 
 @contextmanager
-def unfinished(channel: grpc.Channel, count: int) -> Iterator[None]:
-    """Open calls whose message does not come."""
+def crowded(channel: grpc.Channel) -> Iterator[grpc.RpcError]:
+    """Open calls whose message does not come, until a check is refused; yield how it was."""
     given_up = threading.Event()
 
     def silence() -> Iterator[bytes]:
         given_up.wait(TIMEOUT_S)
         yield from ()
 
-    calls = [channel.stream_unary(CHECK_PATH) for _ in range(count)]
-    futures = [call.future(silence(), timeout=TIMEOUT_S) for call in calls]
-    yield
+    open_call = channel.stream_unary(CHECK_PATH)
+    futures = [open_call.future(silence(), timeout=TIMEOUT_S)]
+    while (error := attempt(channel)) is None:
+        futures.append(open_call.future(silence(), timeout=TIMEOUT_S))
+    yield error
     for future in futures:
         future.cancel()
     given_up.set()
@@ -90,8 +92,7 @@ def retry_s(error: grpc.RpcError) -> float:
 def test_a_call_without_a_thread_is_refused(config: Config, error_info: ReadInfo) -> None:
     """OVERLOADED, RESOURCE_EXHAUSTED with RetryInfo; once there is a thread, it is answered."""
     with served(config, call_threads=1) as channel:
-        with unfinished(channel, 1):
-            error = until_refused(channel)
+        with crowded(channel) as error:
             assert error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
             assert error_info(error).reason == "OVERLOADED"
             assert "threads" in (error.details() or "")
@@ -103,10 +104,9 @@ def test_a_caller_with_too_many_calls_is_refused_and_health_is_not(
     config: Config, error_info: ReadInfo
 ) -> None:
     """Half of the calls may be one caller's; health and withdrawals still find room."""
-    with served(config, call_threads=4) as channel, unfinished(channel, 2):
-        error = until_refused(channel)
+    with served(config, call_threads=8) as channel, crowded(channel) as error:
         info = error_info(error)
-        assert (info.reason, info.metadata["held_max"]) == ("OVERLOADED", "2")
+        assert (info.reason, info.metadata["held_max"]) == ("OVERLOADED", "4")
         health = health_pb2_grpc.HealthStub(channel)
         answer = health.Check(health_pb2.HealthCheckRequest(), timeout=TIMEOUT_S)
         assert answer.status == health_pb2.HealthCheckResponse.SERVING

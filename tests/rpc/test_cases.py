@@ -15,7 +15,7 @@ from google.rpc import error_details_pb2
 from imageward.v1 import case_pb2, case_pb2_grpc, match_pb2, match_pb2_grpc
 from imageward_server.app import Server
 from imageward_server.config import Config
-from imageward_server.hasher import Hasher
+from imageward_server.hasher import InProcessHasher
 from imageward_server.intake import cases, links, review, withdrawal
 from imageward_server.intake.credentials import hash_secret
 from imageward_server.intake.intake import Intake
@@ -60,7 +60,7 @@ def intake(server: Server, config: Config) -> Iterator[Intake]:
     del server
     store = Store(sqlite_url(config.data_dir))
     store.open()
-    opened = open_intake(config, store, Hasher())
+    opened = open_intake(config, store, InProcessHasher())
     assert opened is not None
     yield opened
     store.close()

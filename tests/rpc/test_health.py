@@ -9,6 +9,7 @@ from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from imageward_server.app import Server
 from imageward_server.config import Config
+from imageward_server.hasher import InProcessHasher
 from imageward_server.lifecycle import SERVICES
 
 SERVING = health_pb2.HealthCheckResponse.SERVING
@@ -24,7 +25,7 @@ def test_each_service_has_a_health_of_its_own(service: str, channel: grpc.Channe
 
 def test_watch_tells_each_change(config: Config) -> None:
     """A watcher sees NOT_SERVING while loading, SERVING, and NOT_SERVING at the drain."""
-    server = Server(config)
+    server = Server(config, InProcessHasher())
     server.listen()
     service = health_pb2.HealthCheckRequest(service=SERVICES[0])
     with grpc.insecure_channel(f"127.0.0.1:{server.port}") as channel:

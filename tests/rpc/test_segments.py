@@ -15,6 +15,7 @@ from imageward_client import Client, Verdict
 from imageward_index.sealer import SEAL_CODES, SEGMENT_SUFFIX
 from imageward_server.app import Server
 from imageward_server.config import Config
+from imageward_server.hasher import InProcessHasher
 from imageward_server.replica import HASH_SEGMENTS
 
 BATCH = 1000
@@ -35,7 +36,7 @@ def serve(config: Config) -> Iterator[Callable[[], Server]]:
     def start() -> Server:
         for server in running:
             server.stop()
-        running[:] = [Server(config)]
+        running[:] = [Server(config, InProcessHasher())]
         running[0].start(lambda *_progress: None)
         return running[0]
 

@@ -14,13 +14,16 @@ import pytest
 from google.rpc import error_details_pb2, status_pb2
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+import imageward_client
 from imageward.v1 import bank_pb2, bank_pb2_grpc, case_pb2, hash_pb2, match_pb2, match_pb2_grpc
 from imageward.v1.error_pb2 import ErrorReason
 from imageward_client import Client
+from imageward_client._rebuild import from_rpc_error
 from imageward_server.app import Server
 from imageward_server.config import Config
+from imageward_server.hasher import InProcessHasher
 from imageward_server.store.engine import FILE_NAME
-from imageward_server.transport import MESSAGE_BYTES_MAX
+from imageward_server.transport import MESSAGE_BYTES_MAX, METADATA_BYTES_MAX
 
 ReadInfo = Callable[[grpc.RpcError], error_details_pb2.ErrorInfo]
 
@@ -29,6 +32,8 @@ Code = grpc.StatusCode
 ELSEWHERE = {
     "UNSPECIFIED": "never sent",
     "STORE_INCOMPATIBLE": "the server does not start: test_process.py",
+    "IMAGE_TOO_COSTLY": "it takes a cage: test_cage.py",
+    "TOO_MANY_COSTLY_IMAGES": "likewise",
     "DEADLINE_EXCEEDED": "the caller's own gRPC says so first: below, without ErrorInfo",
 }
 PNG_TOO_WIDE = cv2.imencode(".png", np.zeros((1, 16_385), np.uint8))[1].tobytes()
@@ -229,7 +234,7 @@ def test_a_stream_too_many_is_refused_and_told_when_to_return(
     config: Config, error_info: ReadInfo
 ) -> None:
     """TOO_MANY_STREAMS, RESOURCE_EXHAUSTED with RetryInfo; the next one after a close is served."""
-    server = Server(config.model_copy(update={"streams_max": 1}))
+    server = Server(config.model_copy(update={"streams_max": 1}), InProcessHasher())
     server.start(lambda *_progress: None)
     with grpc.insecure_channel(f"127.0.0.1:{server.port}") as channel:
         stub = match_pb2_grpc.MatchServiceStub(channel)
@@ -250,7 +255,7 @@ def test_a_stream_too_many_is_refused_and_told_when_to_return(
 
 def test_a_loading_server_says_so(config: Config, error_info: ReadInfo) -> None:
     """LOADING, UNAVAILABLE, and health NOT_SERVING, until the store is read."""
-    server = Server(config)
+    server = Server(config, InProcessHasher())
     seen: list[grpc.RpcError] = []
     health: list[int] = []
 
@@ -393,6 +398,25 @@ def test_a_message_over_the_transport_bound_is_refused(channel: grpc.Channel) ->
     with pytest.raises(grpc.RpcError) as refused:
         raw(bytes(MESSAGE_BYTES_MAX + 1), timeout=20)
     assert refused.value.code() is Code.RESOURCE_EXHAUSTED
+
+
+def test_the_shipped_client_knows_a_message_over_the_transport_bound(client: Client) -> None:
+    """RequestTooLarge, from gRPC's own words; it is no overload and is not sent again."""
+    hashes = [bytes(32)] * 1_100_000
+    with pytest.raises(imageward_client.RequestTooLarge, match="larger than max"):
+        client.check_hashes(hashes)
+
+
+def test_metadata_over_the_transport_bound_is_refused_in_words_that_the_client_knows(
+    channel: grpc.Channel,
+) -> None:
+    """GRPC itself refuses it, without a reason."""
+    stub = match_pb2_grpc.MatchServiceStub(channel)
+    with pytest.raises(grpc.RpcError) as refused:
+        stub.CheckHashes(
+            match_pb2.CheckHashesRequest(), metadata=[("x", "x" * METADATA_BYTES_MAX)], timeout=5
+        )
+    assert isinstance(from_rpc_error(refused.value), imageward_client.RequestTooLarge)
 
 
 def test_a_deadline_is_kept_while_waiting_for_a_revision(channel: grpc.Channel) -> None:

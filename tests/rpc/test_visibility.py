@@ -10,6 +10,7 @@ import pytest
 from imageward_client import Client, RevisionNotReached, Verdict
 from imageward_server.app import Server
 from imageward_server.config import Config
+from imageward_server.hasher import InProcessHasher
 
 WRITERS = 4
 ROUNDS = 25
@@ -54,7 +55,7 @@ def test_no_check_after_an_acknowledgement_misses_it(client: Client) -> None:
 def test_the_feed_carries_changes_of_another_server(config: Config, tmp_path: Path) -> None:
     """Two servers on one store: what one acknowledges, the other answers at that revision."""
     assert tmp_path in config.data_dir.parents
-    first, second = Server(config), Server(config)
+    first, second = Server(config, InProcessHasher()), Server(config, InProcessHasher())
     for server in (first, second):
         server.start(lambda *_progress: None)
     with (

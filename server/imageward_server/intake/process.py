@@ -7,17 +7,13 @@ finds what is banked here by the feed, as it finds any other change.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import structlog
 import uvicorn
 
-from imageward_index.fingerprint import Fingerprint
-from imageward_index.picture import Picture
 from imageward_server.app import open_store
+from imageward_server.cage.cage import Cage
 from imageward_server.config import Config, InvalidConfig
-from imageward_server.hasher import Hasher
 from imageward_server.intake.clock import SteadyClock
 from imageward_server.intake.intake import Intake
 from imageward_server.intake.mail import SmtpSender, send_due
@@ -30,6 +26,7 @@ log = structlog.get_logger(__name__)
 
 # Decoding a picture takes much memory, and few persons upload in the same second.
 _PICTURES_AT_ONCE = 2
+_SLOW_PICTURES_AT_ONCE = 1
 _SHUTDOWN_S = 10
 # A wall clock that is off by more than this is told to the operator.
 _DRIFT_S_MAX = 60.0
@@ -44,9 +41,11 @@ def run(config: Config) -> None:
     """
     clock = SteadyClock()
     store = open_store(config, clock)
-    intake = open_intake(config, store, PatientHasher(), clock)
+    cage = Cage(_PICTURES_AT_ONCE, _SLOW_PICTURES_AT_ONCE)
+    intake = open_intake(config, store, cage, clock)
     if intake is None:
         raise InvalidConfig("no intake is configured; name its file with --intake-config")
+    cage.start()
     job = Job(intake, clock)
     job.start()
     print(f"imageward-server intake on {intake.settings.listen}", flush=True)  # noqa: T201 - what a person and a supervisor wait for
@@ -54,6 +53,7 @@ def run(config: Config) -> None:
         web_server(intake).run()
     finally:
         job.stop()
+        cage.close()
         store.close()
 
 
@@ -73,24 +73,6 @@ def web_server(intake: Intake) -> uvicorn.Server:
             timeout_graceful_shutdown=_SHUTDOWN_S,
         )
     )
-
-
-class PatientHasher(Hasher):
-    """Holds few pictures at once; who comes later waits. Safe under concurrent use."""
-
-    def __init__(self) -> None:
-        self._places = threading.BoundedSemaphore(_PICTURES_AT_ONCE)
-
-    @contextmanager
-    def look(self, image: bytes) -> Iterator[Picture]:
-        """Open an upload; see `Hasher.look`."""
-        with self._places, super().look(image) as picture:
-            yield picture
-
-    def fingerprint(self, image: bytes) -> Fingerprint:
-        """Take all hashes of an image; see `Hasher.fingerprint`."""
-        with self._places:
-            return super().fingerprint(image)
 
 
 class Job:

@@ -235,7 +235,7 @@ class BankService(bank_pb2_grpc.BankServiceServicer):
     ) -> tuple[list[Finding], int | None, Completeness]:
         match request.WhichOneof("query"):
             case "image":
-                with self._hasher.look(request.image) as picture:
+                with self._hasher.look(request.image, deadline.end()) as picture:
                     found, completeness = self._matcher.find_image(
                         picture, selection, deadline.usable_s()
                     )

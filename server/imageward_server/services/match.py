@@ -107,7 +107,7 @@ class MatchService(match_pb2_grpc.MatchServiceServicer):
         return _as_message(decision), revision
 
     def _check_image(self, image: bytes, selection: Selection) -> Decision:
-        with self._place(), self._hasher.look(image) as picture:
+        with self._place(), self._hasher.look(image, deadline.end()) as picture:
             return self._matcher.check_image(picture, selection, deadline.usable_s())
 
     def _scope(self, scope: match_pb2.CheckScope) -> tuple[int, Selection]:

@@ -10,7 +10,7 @@ from imageward_index.fingerprint import Fingerprint
 from imageward_index.pdq import QUALITY_MIN, PdqHash
 from imageward_server.errors import InvalidRequest
 from imageward_server.hasher import Hasher
-from imageward_server.services import validate
+from imageward_server.services import deadline, validate
 from imageward_server.status import refusal_of
 from imageward_server.store import EntrySource, NewEntry
 
@@ -65,7 +65,8 @@ def _read(new: bank_pb2.NewEntry, hasher: Hasher) -> NewEntry:
     reference = validate.text("reference", new.reference, chars_max=validate.REFERENCE_CHARS_MAX)
     match new.WhichOneof("content"):
         case "image":
-            fingerprint, source = hasher.fingerprint(new.image), EntrySource.IMAGE
+            fingerprint = hasher.fingerprint(new.image, deadline.end())
+            source = EntrySource.IMAGE
         case "hash":
             fingerprint, source = Fingerprint(validate.pdq_hash(new.hash)), EntrySource.HASH
         case "fingerprint":

@@ -1,0 +1,1 @@
+"""How fast an image becomes a fingerprint, and where the time goes."""

@@ -1,0 +1,161 @@
+"""Knees, sizes, comparisons, peers' judge: what reports conclude from what was measured."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from imageward_bench.capacity.knee import Objective, Point, explore, limit
+from imageward_bench.capacity.sizing import need
+from imageward_bench.cli import app
+from imageward_bench.load.figures import Figures, Resources
+from imageward_bench.peers.run import judge
+from imageward_bench.report.compare import compare_measures, interval
+from imageward_bench.report.page import shown, table
+from imageward_bench.report.record import Measure, Record, UnreadableRecord, read_record
+
+OBJECTIVE = Objective(p99_ms=20, errors_share=0.001)
+
+
+def _figures(rate: float, p99_ms: float, *, achieved: float | None = None) -> Figures:
+    """Make figures of a server that holds a rate with one busy core."""
+    server = Resources(cpu_cores=1.0, memory_bytes=1.2e9, own_bytes=0.2e9, processes=1.0)
+    good = rate if achieved is None else achieved
+    return Figures(rate, good, good, good, {"p99": p99_ms}, {"OK": 100}, 0, 0.0, 0.1, 0.0, server)
+
+
+def _measured(capacity_per_s: float, asked: list[float]) -> Callable[[float], Point]:
+    """Return a measure of a single queue, whose latency grows without bound near its capacity."""
+
+    def measure(rate: float) -> Point:
+        asked.append(rate)
+        left = 1 - rate / capacity_per_s
+        figures = (
+            _figures(rate, 1 / left) if left > 0 else _figures(rate, 1e4, achieved=capacity_per_s)
+        )
+        return Point(rate, (figures,))
+
+    return measure
+
+
+@pytest.mark.parametrize("estimate", [300.0, 1000.0, 4000.0])
+def test_the_knee_of_a_queue_is_found(estimate: float) -> None:
+    """A queue of 1,000/s holds 20 ms up to 950/s; so little is not known beforehand."""
+    asked: list[float] = []
+    points = explore(_measured(1000, asked), estimate, OBJECTIVE)
+    held = limit(points, OBJECTIVE)
+    assert held is not None
+    assert held.rate_per_s <= 950
+    assert held.rate_per_s > 0.85 * min(950, 1.2 * estimate)
+    assert [point.rate_per_s for point in points] == sorted(asked)
+
+
+def test_nothing_holds_where_even_little_is_too_slow() -> None:
+    """The search ends, and says none."""
+    points = explore(_measured(0.1, []), 1000, OBJECTIVE)
+    assert limit(points, OBJECTIVE) is None
+
+
+def test_a_lucky_rate_beyond_the_knee_is_no_capacity() -> None:
+    """The limit holds with all lower rates."""
+    points = [Point(rate, (_figures(rate, p99),)) for rate, p99 in ((1, 1), (2, 50), (3, 2))]
+    held = limit(points, OBJECTIVE)
+    assert held is not None
+    assert held.rate_per_s == 1
+
+
+def test_sizes_grow_with_processes_and_share_files() -> None:
+    """Ten times the uploads need ten times the cores, and the mapped files once."""
+    needed = need(7000, _figures(1000, 10))
+    assert needed is not None
+    assert needed.cores == 10
+    assert needed.memory_bytes == pytest.approx(1e9 + 10 * 0.2e9)
+
+
+def _measure(better: str, *values: float) -> Measure:
+    return Measure("m", "ms", better, values)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("better", "before", "after", "worse"),
+    [
+        ("lower", (10, 10.1, 9.9), (12, 12.1, 11.9), True),
+        ("lower", (10, 10.1, 9.9), (8, 8.1, 7.9), False),
+        ("higher", (10, 10.1, 9.9), (8, 8.1, 7.9), True),
+        ("higher", (10, 10.1, 9.9), (12, 12.1, 11.9), False),
+        ("lower", (10, 10.1, 9.9), (10.5, 10.6, 10.4), False),
+        # Beyond the threshold, and not surely: the repetitions differ by more than that.
+        ("lower", (5, 10, 20), (6, 12, 24), False),
+        ("lower", (10,), (12,), True),
+        ("lower", (0.0, 0.0), (0.0, 0.0), False),
+        ("lower", (0.0, 0.0), (0.5, 0.5), True),
+    ],
+)
+def test_what_is_worse(
+    better: str, before: tuple[float, ...], after: tuple[float, ...], *, worse: bool
+) -> None:
+    """Beyond the threshold, and surely so where repetitions can tell."""
+    found = compare_measures(_measure(better, *before), _measure(better, *after), 0.1)
+    assert found.worse is worse
+
+
+def test_the_interval_is_welch_s() -> None:
+    """On logarithms, as SciPy's own test has it."""
+    import numpy as np
+    from scipy import stats
+
+    before, after = (10.0, 11.0, 10.5, 9.8), (12.0, 13.5, 12.2)
+    expected = stats.ttest_ind(np.log(after), np.log(before), equal_var=False).confidence_interval()
+    assert interval(before, after) == pytest.approx(tuple(np.exp(expected)))
+
+
+def _written(folder: Path, name: str, *values: float) -> Path:
+    file = folder / name
+    machine = {"cpu": "x"}
+    Record("load", {"rate": 1}, (_measure("lower", *values),), {}, machine).write(file)
+    return file
+
+
+@pytest.mark.parametrize(("after", "code"), [((10, 10.1), 0), ((20, 20.1), 1)])
+def test_compare_is_a_gate(tmp_path: Path, after: tuple[float, ...], code: int) -> None:
+    """It ends with 0 or 1, and writes the ratios."""
+    files = [_written(tmp_path, "a.json", 10, 10.1), _written(tmp_path, "b.json", *after)]
+    told = tmp_path / "told.json"
+    words = ["compare", *map(str, files), "--threshold", "0.1", "--json", str(told)]
+    ended = CliRunner().invoke(app, words)
+    assert ended.exit_code == code
+    assert json.loads(told.read_text())[0]["worse"] is bool(code)
+
+
+def test_what_is_no_record_is_refused(tmp_path: Path) -> None:
+    """Another file ends the command with 2, and is named."""
+    file = tmp_path / "other.json"
+    file.write_text("[]")
+    with pytest.raises(UnreadableRecord, match=r"other\.json"):
+        read_record(file)
+    assert CliRunner().invoke(app, ["compare", str(file), str(file)]).exit_code == 2
+
+
+def test_records_come_back_as_they_were(tmp_path: Path) -> None:
+    """Written and read, a record is equal."""
+    file = _written(tmp_path, "a.json", 1, 2)
+    record = read_record(file)
+    record.write(tmp_path / "b.json")
+    assert read_record(tmp_path / "b.json") == record
+
+
+def test_peers_are_judged_by_what_must_be_found() -> None:
+    """Recall is the share of what must be found; what is found besides is counted."""
+    assert judge([{1, 2}, set(), {9}], [{1, 2}, {3, 4}, set()]) == (0.5, 1)
+
+
+def test_tables_show_numbers_as_they_mean_something() -> None:
+    """Three digits, thousands apart, and a dash where there is nothing."""
+    assert [shown(one) for one in (None, 1234, 1234.5, 0.012345, 0.0, "x")] == [
+        "-", "1,234", "1,234", "0.0123", "0", "x"
+    ]  # fmt: skip
+    assert table(["a", "b"], [["x", 1.5]]) == "| a | b |\n|---|---:|\n| x | 1.5 |\n"

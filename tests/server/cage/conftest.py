@@ -1,0 +1,32 @@
+"""Cages for the tests: one that is shared, one whose cells do mischief."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from imageward_server.cage.cage import Cage
+from imageward_server.cage.zygote_process import ZygoteProcess
+
+PLANTED = Path(__file__).with_name("planted_zygote.py")
+
+
+@pytest.fixture(scope="session")
+def cage() -> Iterator[Cage]:
+    """Run a cage of two cells."""
+    running = Cage(cells=2, slow=1)
+    running.start()
+    yield running
+    running.close()
+
+
+@pytest.fixture(scope="session")
+def planted() -> Iterator[Cage]:
+    """Run a cage whose cells do what an image that begins with PLANT: names."""
+    running = Cage(cells=1, slow=1, start_zygote=partial(ZygoteProcess, (str(PLANTED),)))
+    running.start()
+    yield running
+    running.close()
