@@ -6,6 +6,7 @@ A peer whose library is not installed says so and is left out.
 from __future__ import annotations
 
 import importlib.util
+import time
 from collections.abc import Sequence
 from io import BytesIO
 from typing import Protocol
@@ -14,15 +15,15 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from imageward_bench.decoys import Decoys
 from imageward_bench.edits import decode
 from imageward_bench.memory_bank import MemoryBank
-from imageward_index.cascade import Answer, look_up
+from imageward_index.cascade import THOROUGH, Answer, Pass, look_up
 from imageward_index.decode import decode_grey
 from imageward_index.fingerprint import Fingerprint
 from imageward_index.pdq import hash_grey
 from imageward_index.picture import fingerprint_image, open_picture
 
-BUDGET_S = 10.0
 PDQ_RADIUS_BITS = 31
 PHASH_RADIUS_BITS = 8
 ORB_FEATURES = 500
@@ -45,22 +46,42 @@ class Engine(Protocol):
 
 
 class Imageward:
-    """The whole cascade."""
+    """The whole cascade.
+
+    Attributes:
+        answer: what the last look found.
+        extra_ms: processor time of the last look beyond decoding, hashing and searching.
+        search_ms: processor time of its searches.
+    """
 
     name = "imageward"
     answer: Answer
+    extra_ms = 0.0
+    search_ms = 0.0
 
     def __init__(self) -> None:
+        self.fingerprints: list[Fingerprint] = []
         self._bank = MemoryBank([])
 
     def bank(self, images: Sequence[bytes]) -> None:
         """Keep fingerprints as they come back from their wire form."""
         prints = [fingerprint_image(image) for image in images]
-        self._bank = MemoryBank([Fingerprint.from_bytes(one.to_bytes()) for one in prints])
+        self.fingerprints = [Fingerprint.from_bytes(one.to_bytes()) for one in prints]
+        self._bank = MemoryBank(self.fingerprints)
 
-    def find(self, image: bytes) -> int | None:
+    def crowd(self, decoys: Decoys, count: int) -> None:
+        """Bank so many decoys beside what is banked, in place of those before."""
+        self._bank = MemoryBank(self.fingerprints, decoys, count)
+
+    def find(self, image: bytes, last: Pass = THOROUGH) -> int | None:
         """Return the first certain finding."""
-        self.answer = look_up(open_picture(image), self._bank, budget_s=BUDGET_S)
+        picture = open_picture(image)
+        assert picture.whole is not None
+        self._bank.search_s = 0.0
+        begun = time.thread_time()
+        self.answer = look_up(picture, self._bank, last=last)
+        self.search_ms = self._bank.search_s * 1000
+        self.extra_ms = (time.thread_time() - begun) * 1000 - self.search_ms
         findings = self.answer.findings
         return findings[0].entry_id if findings and findings[0].certain else None
 

@@ -40,6 +40,8 @@ class Tally:
         wrong: blocked for another.
         doubtful: not blocked, but named to a reviewer (imageward only).
         times_ms: time of each, decoding included.
+        coverages: of what was found by parts (imageward only).
+        distances_bits: of what was found by its hash (imageward only).
     """
 
     sent: int = 0
@@ -47,6 +49,8 @@ class Tally:
     wrong: int = 0
     doubtful: int = 0
     times_ms: list[float] = field(default_factory=list)
+    coverages: list[float] = field(default_factory=list)
+    distances_bits: list[int] = field(default_factory=list)
 
     @property
     def recall(self) -> float:
@@ -132,5 +136,12 @@ def _count(tally: Tally, engine: Engine, upload: bytes, expected: int | None) ->
     tally.sent += 1
     tally.found += found is not None and found == expected
     tally.wrong += found is not None and found != expected
-    if found is None and isinstance(engine, Imageward):
-        tally.doubtful += any(one.entry_id == expected for one in engine.answer.findings)
+    if isinstance(engine, Imageward):
+        tally.doubtful += found is None and any(
+            one.entry_id == expected for one in engine.answer.findings
+        )
+        for one in engine.answer.findings:
+            if one.coverage is not None:
+                tally.coverages.append(one.coverage)
+            elif one.distance_bits is not None:
+                tally.distances_bits.append(one.distance_bits)

@@ -39,6 +39,7 @@ WINDOW_MAX = (1 << 31) - 1
 FRAME_BYTES = 16_384
 READ_BYTES = 1 << 18
 HEAD_BYTES = 9
+SEND_S_MAX = 5.0
 
 
 class Answer(NamedTuple):
@@ -85,7 +86,11 @@ def request_headers(path: str, timeout: str = "5S", **more: str) -> bytes:
         **({"grpc-timeout": timeout} if timeout else {}),
         **more,
     }
-    # Sensitive fields are never indexed, so that the block depends on no earlier one.
+    return header_block(fields)
+
+
+def header_block(fields: dict[str, str]) -> bytes:
+    """Return a header block that depends on no earlier one, so that it may be repeated."""
     return Encoder().encode(NeverIndexedHeaderTuple(*field) for field in fields.items())
 
 
@@ -145,6 +150,21 @@ class Connection:
         """Send bytes as they are."""
         self._out += data
         self.flush()
+
+    def send_all(self, data: bytes) -> None:
+        """Send bytes as they are, and wait until the socket has taken them."""
+        self.socket.settimeout(SEND_S_MAX)
+        self.socket.sendall(data)
+        self.socket.settimeout(0)
+
+    def discard(self) -> None:
+        """Throw away what has come."""
+        try:
+            while self.socket.recv(READ_BYTES):
+                pass
+        except BlockingIOError:
+            return
+        raise ConnectionError("closed by the peer")
 
     def flush(self) -> None:
         """Send as much as the socket takes."""

@@ -15,8 +15,9 @@ from usearch.index import search as usearch_search
 from imageward_bench.machine import resident_bytes
 from imageward_index.block import Block
 from imageward_index.matches import Matches
-from imageward_index.segment import Segment, warm_up
+from imageward_index.segment import Segment
 from imageward_index.segment_writer import Stamp, write_segment
+from imageward_index.warm_up import warm_up
 
 Codes = NDArray[np.uint8]
 Answers = list[NDArray[np.int64]]

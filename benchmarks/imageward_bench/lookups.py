@@ -2,8 +2,8 @@
 
 A bank of made-up pictures (`lookup_data`), with an attachment each as long as a
 fingerprint, is built as a server builds it from a store. Then photographs that are
-not in it, nor made it up, are looked up, pass by pass as `cascade` does, from Python, on
-one thread.
+not in it, and that nothing in it was made from, are looked up, pass by pass as
+`cascade` does, from Python, on one thread.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from imageward_index.manifest import Origin
 from imageward_index.picture import Picture
 from imageward_index.regions import BANK_CODES_MAX, MIRROR_MASK
 from imageward_index.sealer import Sealer
-from imageward_index.segment import warm_up
+from imageward_index.warm_up import warm_up
 
 PICTURES_A_BLOCK: Final = 1 << 13
 COMPARED_CODES: Final = 1_000_000

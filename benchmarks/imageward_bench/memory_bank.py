@@ -1,21 +1,24 @@
-"""A bank for the cascade without a server: the real indexes, sealed into files that go away."""
+"""A bank in memory for the cascade: the indexes that a server searches, sealed, without it."""
 
 from __future__ import annotations
 
 import tempfile
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from imageward_bench.decoys import Decoys
 from imageward_index.block import Block
 from imageward_index.fingerprint import Fingerprint
 from imageward_index.index import Index
 from imageward_index.policy import Bank, Policy, Selection
-from imageward_index.searchable import IndexedBanks
+from imageward_index.searchable import IndexedBanks, WholeHits
 from imageward_index.segment import Segment
 from imageward_index.segment_writer import Stamp, write_segment
+from imageward_index.vote import CodeHits
 
 # Entries go by their places in the list, which are ids of bank 0.
 SELECTION = Selection.of([Bank(0, "bank", Policy())])
@@ -24,24 +27,51 @@ NO_CODES = np.empty(0, np.uint64)
 
 
 class MemoryBank(IndexedBanks):
-    """Fingerprints under their places in a list."""
+    """Fingerprints under their places in a list, and after them so many decoys.
 
-    def __init__(self, fingerprints: Sequence[Fingerprint]) -> None:
+    Attributes:
+        search_s: processor seconds that searches took since it was last set.
+    """
+
+    def __init__(
+        self, fingerprints: Sequence[Fingerprint], decoys: Decoys | None = None, count: int = 0
+    ) -> None:
         self._fingerprints = list(fingerprints)
-        whole = [np.frombuffer(one.whole.code, np.uint8) for one in self._fingerprints]
-        parts = [
-            one.regional.regions.codes if one.regional else NO_CODES for one in self._fingerprints
-        ]
+        self._decoys = decoys
+        self.search_s = 0.0
+        whole, parts = [], []
+        for place in range(len(self._fingerprints) + count):
+            # A decoy is let go again: a hundred thousand of them would fill the memory.
+            one = self._entry(place)
+            whole.append(np.frombuffer(one.whole.code, np.uint8))
+            parts.append(one.codes)
         places = np.arange(len(parts))
         super().__init__(
             _sealed(places, np.reshape(whole, (-1, 32)).astype(np.uint8)),
             _sealed(np.repeat(places, [len(part) for part in parts]), _as_bytes(parts)),
-            self._fingerprints.__getitem__,
+            self._entry,
             SELECTION,
         )
 
-    def __len__(self) -> int:
-        return len(self._fingerprints)
+    def find_whole(self, codes: NDArray[np.uint8]) -> WholeHits:
+        """Search, and add to the time."""
+        begun = time.thread_time()
+        found = super().find_whole(codes)
+        self.search_s += time.thread_time() - begun
+        return found
+
+    def find_codes(self, codes: NDArray[np.uint64], radius_bits: int) -> CodeHits:
+        """Search, and add to the time."""
+        begun = time.thread_time()
+        found = super().find_codes(codes, radius_bits)
+        self.search_s += time.thread_time() - begun
+        return found
+
+    def _entry(self, place: int) -> Fingerprint:
+        real = len(self._fingerprints)
+        if place < real or self._decoys is None:
+            return self._fingerprints[place]
+        return self._decoys.fingerprint(place - real)
 
 
 def _sealed(ids: NDArray[np.int64], codes: NDArray[np.uint8]) -> Index:

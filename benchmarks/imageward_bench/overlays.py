@@ -69,19 +69,19 @@ def caption(picture: Picture, _rng: Generator) -> Picture:
 
 def watermark(picture: Picture, _rng: Generator) -> Picture:
     """Lay one line of half-clear text across the middle."""
-    return _laid_over(picture, (0.53,), 0.35)
+    return _laid_over(picture, (0.53,))
 
 
 def watermark_all_over(picture: Picture, _rng: Generator) -> Picture:
     """Lay half-clear text all over."""
-    return _laid_over(picture, (0.15, 0.35, 0.55, 0.75, 0.95), 0.22)
+    return _laid_over(picture, (0.15, 0.35, 0.55, 0.75, 0.95))
 
 
-def _laid_over(picture: Picture, places: tuple[float, ...], strength: float) -> Picture:
+def _laid_over(picture: Picture, places: tuple[float, ...]) -> Picture:
     over = np.zeros_like(picture)
     for at in places:
         over = written(over, "stock photo  stock photo", at, WHITE)
-    return _picture(cv2.addWeighted(picture, 1, over, strength, 0))
+    return _picture(cv2.addWeighted(picture, 1, over, 0.35, 0))
 
 
 def logo(picture: Picture, _rng: Generator) -> Picture:
@@ -117,8 +117,8 @@ def emoji_small(picture: Picture, rng: Generator) -> Picture:
 def scribble(picture: Picture, rng: Generator) -> Picture:
     """Draw over it with a thick pen."""
     done = picture.copy()
-    points = rng.uniform(0, 1, (6, 2)) * (picture.shape[1], picture.shape[0])
-    width = max(2, min(picture.shape[:2]) // 40)
+    points = rng.uniform(0, 1, (9, 2)) * (picture.shape[1], picture.shape[0])
+    width = max(2, min(picture.shape[:2]) // 30)
     cv2.polylines(done, [points.astype(np.int32)], False, (60, 20, 230), width, cv2.LINE_AA)  # noqa: FBT003 OpenCV's own signature
     return done
 

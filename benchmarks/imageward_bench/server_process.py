@@ -59,7 +59,7 @@ class ServerProcess:
         """End it as a power cut would: SIGKILL."""
         assert self._process is not None
         self._process.kill()
-        self._process.wait(STOP_S_MAX)
+        self.wait()
 
     def signal(self, number: signal.Signals) -> None:
         """Send it a signal."""
@@ -74,7 +74,9 @@ class ServerProcess:
     def wait(self) -> None:
         """Wait until it has ended, as somebody else has asked it to."""
         assert self._process is not None
+        assert self._process.stdout is not None
         self._process.wait(STOP_S_MAX)
+        self._process.stdout.close()
 
     def __enter__(self) -> Self:
         self.start()

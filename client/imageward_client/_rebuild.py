@@ -57,6 +57,11 @@ BY_REASON: dict[str, tuple[StatusCode, type[errors.ImagewardClientError]]] = {
     "DEADLINE_EXCEEDED": (StatusCode.DEADLINE_EXCEEDED, errors.DeadlineExceeded),
     "IMAGE_TOO_COSTLY": (StatusCode.INVALID_ARGUMENT, errors.ImageTooCostly),
     "TOO_MANY_COSTLY_IMAGES": (StatusCode.RESOURCE_EXHAUSTED, errors.TooManyCostlyImages),
+    "UNACCEPTABLE_PICTURE": (StatusCode.INVALID_ARGUMENT, errors.UnacceptablePicture),
+    "CASE_NOT_FOUND": (StatusCode.NOT_FOUND, errors.CaseNotFound),
+    "UNAUTHENTICATED": (StatusCode.UNAUTHENTICATED, errors.Unauthenticated),
+    "PERMISSION_DENIED": (StatusCode.PERMISSION_DENIED, errors.PermissionDenied),
+    "INTAKE_NOT_CONFIGURED": (StatusCode.FAILED_PRECONDITION, errors.IntakeNotConfigured),
     "INTERNAL": (StatusCode.INTERNAL, errors.InternalError),
 }
 

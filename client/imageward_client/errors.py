@@ -12,10 +12,12 @@
     │   ├── InvalidRadius           not 0..63 bits
     │   ├── InvalidBatch            empty, or over its bound
     │   ├── RequestTooLarge         over gRPC's own bound of a message or its metadata
+    │   ├── UnacceptablePicture     cannot be taken for review
     │   ├── UnknownSurface          not one that the server was configured with
     │   └── InvalidPageToken        not one of this listing
     ├── NotFound                  NOT_FOUND
     │   ├── BankNotFound
+    │   ├── CaseNotFound
     │   └── EntryNotFound
     ├── AlreadyExists             ALREADY_EXISTS
     │   ├── BankExists
@@ -32,6 +34,7 @@
     ├── RevisionNotReached        OUT_OF_RANGE: not there within the timeout
     ├── DeadlineExceeded          DEADLINE_EXCEEDED: no answer within the timeout
     ├── FailedPrecondition        FAILED_PRECONDITION
+    │   ├── IntakeNotConfigured     the server has no intake
     │   └── StoreIncompatible       written by another version of the format
     ├── DataLoss                  DATA_LOSS: an operator must look
     │   └── DataCorrupt
@@ -131,6 +134,10 @@ class RequestTooLarge(InvalidRequest):
     """A message or its metadata is over the bound of gRPC itself; its message names both."""
 
 
+class UnacceptablePicture(InvalidRequest):
+    """A picture cannot be taken for review: repeated, of two kinds, or over the case's bound."""
+
+
 class UnknownSurface(InvalidRequest):
     """The surface is not one that the server was configured with."""
 
@@ -145,6 +152,10 @@ class NotFound(ImagewardClientError):
 
 class BankNotFound(NotFound):
     """No bank has the name."""
+
+
+class CaseNotFound(NotFound):
+    """No case has the number."""
 
 
 class EntryNotFound(NotFound):
@@ -209,6 +220,10 @@ class DeadlineExceeded(ImagewardClientError):
 
 class FailedPrecondition(ImagewardClientError):
     """The server is not in a state in which the call can work."""
+
+
+class IntakeNotConfigured(FailedPrecondition):
+    """The server runs without an intake."""
 
 
 class StoreIncompatible(FailedPrecondition):

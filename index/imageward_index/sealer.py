@@ -31,7 +31,7 @@ from imageward_index.merge_choice import MERGED_CODES_MAX, choose_merge, pack
 from imageward_index.segment import Segment
 from imageward_index.segment_writer import Stamp, write_segment
 
-# A scan of this many codes takes about as long as a search of a large segment.
+# Searching so many unsealed codes takes about as long as searching a large segment.
 SEAL_CODES = {256: 1 << 17, 64: 1 << 17}
 # From so many codes on a merge is done by another process.
 MERGE_APART_CODES = 1 << 20

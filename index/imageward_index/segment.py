@@ -11,7 +11,6 @@ and a code's place among them is its *ordinal*.
 
 from __future__ import annotations
 
-import tempfile
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -19,7 +18,6 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from imageward_index.attachments import SealedAttachments
-from imageward_index.block import Block
 from imageward_index.errors import SegmentCorrupt, SegmentIncompatible
 from imageward_index.id_column import IdColumn
 from imageward_index.kernels import search
@@ -31,7 +29,6 @@ from imageward_index.segment_writer import (
     attachment_shapes,
     keeps_order,
     reordered,
-    write_segment,
 )
 from imageward_index.slices import (
     Plan,
@@ -292,26 +289,3 @@ class Segment:
         beyond = places == len(firsts)
         inside = firsts[np.where(beyond, 0, places)].astype(np.int64)
         return np.where(beyond, self._length, inside)
-
-
-def warm_up() -> None:
-    """Compile every kernel that writing and searching need, or load it from numba's cache.
-
-    Call it before serving. Seals a small segment in a temporary folder, since
-    only a mapped file has exactly the arrays that the kernels will be given.
-    """
-    generator = np.random.default_rng(0)
-    with tempfile.TemporaryDirectory(prefix="imageward-") as folder:
-        for width_bits in RADIUS_MAX:
-            codes = generator.integers(0, 256, (64, width_bits // 8), np.uint8)
-            _search_once(Path(folder) / "warm_up", codes)
-
-
-def _search_once(path: Path, codes: NDArray[np.uint8]) -> None:
-    """Seal a few codes with attachments, and ask for them in every way."""
-    block = Block(np.arange(len(codes)), codes, dict.fromkeys(range(len(codes)), b""))
-    plan = Plan(width_bits=8 * codes.shape[1], slices=4, slice_bits=8)
-    write_segment(path, [block], stamp=Stamp("", 0, 0), plan=plan)
-    segment = Segment.open(path, hasher_version="")
-    segment.search(codes, np.full(len(codes), 3), segment.all_alive())
-    segment.attachment(None, 0)

@@ -1,22 +1,20 @@
-"""The mutable part of the index: a FAISS flat binary index. The one file that imports faiss.
+"""The mutable part of the index: codes with their ids that are not sealed yet.
 
-FAISS has traps, and each is closed here once:
-
-- `range_search` excludes its radius, and returns distances as float32;
-- a code of the wrong width raises an empty AssertionError, which `python -O` removes;
-- it accepts an id twice, and knows nothing of withdrawn ones;
-- adding while searching is undefined behaviour;
-- every calling thread brings an OpenMP pool of its own.
+Owns ids, ordinals, attachments and which rows live, and keeps changes from searches;
+the codes themselves are scanned by FAISS (`flat_codes`) where an id has one of 256
+bits, and hang in chains (`chained_codes`) where it has many of 64.
 """
 
 from __future__ import annotations
 
-import faiss
 import numpy as np
 from numpy.typing import NDArray
 
-from imageward_index.block import Block
+from imageward_index.block import WHOLE_IMAGE_BITS, Block
+from imageward_index.chained_codes import ChainedCodes
 from imageward_index.errors import DuplicateId, InvalidBatch
+from imageward_index.flat_codes import FlatCodes
+from imageward_index.fresh_codes import FreshCodes
 from imageward_index.locks import ReadWriteLock
 from imageward_index.matches import Matches
 
@@ -32,10 +30,15 @@ class Tail:
 
     Safe under concurrent use: searches share, a change is alone for the time of
     its append.
+
+    Args:
+        width_bits: 64 or 256.
     """
 
     def __init__(self, width_bits: int) -> None:
-        self._flat = faiss.IndexBinaryFlat(width_bits)
+        self._codes: FreshCodes = (
+            FlatCodes(width_bits) if width_bits == WHOLE_IMAGE_BITS else ChainedCodes()
+        )
         # Beside each row of codes: its id, its ordinal, whether it is alive.
         self._ids = np.empty(0, dtype=np.int64)
         self._ordinals = np.empty(0, dtype=np.int64)
@@ -54,7 +57,7 @@ class Tail:
         """Say for each id, shape (n,), whether searches can find it."""
         with self._lock.read():
             if len(ids) > IDS_BY_NAME_MAX:
-                rows = slice(self._flat.ntotal)
+                rows = slice(len(self._codes))
                 return np.isin(ids, self._ids[rows][self._alive[rows]])
             rows_of = self._rows_of
             return np.fromiter((i in rows_of for i in ids.tolist()), np.bool_, count=len(ids))
@@ -67,8 +70,8 @@ class Tail:
     def live(self) -> Block:
         """Copy what searches can find, in the order it came."""
         with self._lock.read():
-            rows = np.flatnonzero(self._alive[: self._flat.ntotal])
-            return Block(self._ids[rows], self._codes()[rows], self._attachments.copy() or None)
+            rows = np.flatnonzero(self._alive[: len(self._codes)])
+            return Block(self._ids[rows], self._codes.all()[rows], self._attachments.copy() or None)
 
     def attachment(self, entry_id: int) -> bytes | None:
         """Return what is kept with an id; None if searches cannot find it."""
@@ -92,10 +95,10 @@ class Tail:
         attachments = {} if kept is None else {i: kept[i] for i in ids[firsts].tolist()}
         with self._lock.write():
             self._refuse_repeated(ids[firsts])
-            first_row = self._flat.ntotal
+            first_row = len(self._codes)
             # First what may find no memory: a row without an id would break every search.
             self._reserve(first_row + len(ids))
-            self._flat.add(np.ascontiguousarray(block.codes))
+            self._codes.append(block.codes)
             added = slice(first_row, first_row + len(ids))
             self._ids[added] = ids
             self._ordinals[added] = np.arange(len(ids)) - np.repeat(firsts, counts)
@@ -116,7 +119,7 @@ class Tail:
             for first, count in ranges:
                 self._alive[first : first + count] = False
                 self._live_rows -= count
-            dead_rows = self._flat.ntotal - self._live_rows
+            dead_rows = len(self._codes) - self._live_rows
             if dead_rows >= max(DEAD_ROWS_MIN, self._live_rows):
                 self._drop_dead_rows()
             return len(ranges)
@@ -128,28 +131,15 @@ class Tail:
             queries: uint8, shape (q, width in bytes).
             radii: int64, shape (q,), in bits.
         """
-        # The server's threads are its parallelism; a pool in each would only fight it.
-        # OpenMP keeps the number by calling thread, so each must set it, not the import.
-        faiss.omp_set_num_threads(1)
         with self._lock.read():
             if not self._live_rows or not len(queries):
                 return Matches.none()
-            limits, distances, rows = self._flat.range_search(
-                np.ascontiguousarray(queries), int(radii.max()) + 1
-            )
-            query_rows = np.repeat(np.arange(len(queries)), np.diff(limits.astype(np.int64)))
-            keep = (distances <= radii[query_rows]) & self._alive[rows]
-            rows = rows[keep]
+            near = self._codes.search(queries, radii)
+            keep = self._alive[near.rows]
+            rows = near.rows[keep]
             return Matches(
-                query_rows[keep],
-                self._ids[rows],
-                self._ordinals[rows],
-                distances[keep].astype(np.int64),
+                near.queries[keep], self._ids[rows], self._ordinals[rows], near.distances[keep]
             )
-
-    def _codes(self) -> NDArray[np.uint8]:
-        codes: NDArray[np.uint8] = self._flat.reconstruct_n(0, self._flat.ntotal)
-        return codes
 
     def _refuse_repeated(self, ids: NDArray[np.int64]) -> None:
         if len(np.unique(ids)) != len(ids):
@@ -173,12 +163,10 @@ class Tail:
         self._live_rows += int(counts.sum())
 
     def _drop_dead_rows(self) -> None:
-        live = np.flatnonzero(self._alive[: self._flat.ntotal])
-        codes = self._codes()[live]
+        live = np.flatnonzero(self._alive[: len(self._codes)])
         self._ids, self._ordinals = self._ids[live], self._ordinals[live]
         self._alive = np.ones(len(live), dtype=np.bool_)
-        self._flat.reset()
-        self._flat.add(codes)
+        self._codes.keep(live)
         firsts = np.flatnonzero(np.diff(self._ids, prepend=-1))
         self._rows_of.clear()
         self._live_rows = 0

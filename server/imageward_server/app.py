@@ -19,17 +19,19 @@ import structlog
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
-from imageward.v1 import bank_pb2_grpc, match_pb2_grpc
+from imageward.v1 import bank_pb2_grpc, case_pb2_grpc, match_pb2_grpc
 from imageward_server import threads, transport
 from imageward_server.admission import Admission
 from imageward_server.cage.cage import Cage
 from imageward_server.config import Config
 from imageward_server.errors import StoreUnavailable
 from imageward_server.hasher import Hasher
+from imageward_server.intake.opening import open_intake
 from imageward_server.interceptor import CallInterceptor
 from imageward_server.lifecycle import SERVICES, Lifecycle
 from imageward_server.replica import Progress, Replica
 from imageward_server.services.bank import BankService
+from imageward_server.services.case import CaseService
 from imageward_server.services.match import MatchService
 from imageward_server.store import Store
 from imageward_server.store.engine import check_file, sqlite_url
@@ -182,6 +184,8 @@ class Server:
         bank_pb2_grpc.add_BankServiceServicer_to_server(
             BankService(self._store, self._replica, self._hasher, config.surfaces, place), server
         )
+        intake = open_intake(config, self._store, self._hasher)
+        case_pb2_grpc.add_CaseServiceServicer_to_server(CaseService(intake, place), server)
         health_pb2_grpc.add_HealthServicer_to_server(self._lifecycle.health, server)
         health_name = health_pb2.DESCRIPTOR.services_by_name["Health"].full_name
         reflection.enable_server_reflection(
@@ -190,7 +194,7 @@ class Server:
         return server
 
 
-def open_store(config: Config) -> Store:
+def open_store(config: Config, clock: Callable[[], float] = time.time) -> Store:
     """Open the store of a configuration, upgraded to this version's tables.
 
     Raises:
@@ -203,7 +207,7 @@ def open_store(config: Config) -> Store:
     os.umask(0o077)
     if not config.store_url:
         check_file(config.data_dir)
-    store = Store(config.store_url or sqlite_url(config.data_dir))
+    store = Store(config.store_url or sqlite_url(config.data_dir), clock)
     try:
         store.open()
     except StoreUnavailable as error:

@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from imageward_server import __version__, config, logs, serving
+from imageward_server.intake.command import app as intake_app
 from imageward_server.segments_command import app as segments_app
 from imageward_server.workers_command import show_workers
 
@@ -26,6 +27,7 @@ app = typer.Typer(
 config_app = typer.Typer(no_args_is_help=True, help="Looks at the configuration.")
 app.add_typer(config_app, name="config")
 app.add_typer(segments_app, name="segments")
+app.add_typer(intake_app, name="intake")
 app.command("workers")(show_workers)
 
 
@@ -63,6 +65,7 @@ ConnectionGraceS = Annotated[float | None, typer.Option(help=_field_help("connec
 SealCodes = Annotated[int | None, typer.Option(help=_field_help("seal_codes"))]
 NoticeS = Annotated[float | None, typer.Option(help=_field_help("notice_s"))]
 GraceS = Annotated[float | None, typer.Option(help=_field_help("grace_s"))]
+IntakeConfig = Annotated[Path | None, typer.Option(help=_field_help("intake_config"))]
 LogFormat = Annotated[str | None, typer.Option(help=_field_help("log_format") + " text or json.")]
 LogLevel = Annotated[
     str | None, typer.Option(help=_field_help("log_level") + " debug, info, warning or error.")
@@ -102,6 +105,7 @@ def serve(
     seal_codes: SealCodes = None,
     notice_s: NoticeS = None,
     grace_s: GraceS = None,
+    intake_config: IntakeConfig = None,
     log_format: LogFormat = None,
     log_level: LogLevel = None,
     take_over: TakeOver = False,
@@ -114,6 +118,8 @@ def serve(
     del flags["take_over"]
     loaded = _load(flags, flags.pop("config_file"))
     logs.configure(loaded.config.log_format, loaded.config.log_level)
+    if loaded.config.intake_config:
+        _check_intake(loaded.config.intake_config)
     try:
         code = serving.serve(loaded.config, take_over=take_over)
     except OSError as error:
@@ -158,6 +164,17 @@ def main() -> None:
 def _load(flags: dict[str, Any], file: Path | None) -> config.Loaded:
     try:
         return config.load(flags, file)
+    except config.InvalidConfig as error:
+        _fail(str(error), EXIT_USAGE)
+
+
+def _check_intake(file: Path) -> None:
+    """End the start here rather than in every worker."""
+    from imageward_server.intake.keys import load_master_key  # noqa: PLC0415 - only where there is an intake
+    from imageward_server.intake.settings import load_settings  # noqa: PLC0415 - the same
+
+    try:
+        load_master_key(load_settings(file).master_key_file)
     except config.InvalidConfig as error:
         _fail(str(error), EXIT_USAGE)
 

@@ -121,6 +121,9 @@ class Config(BaseSettings):
     grace_s: float = Field(
         10.0, ge=0, le=600, description="Seconds that running calls then have to finish."
     )
+    intake_config: Path | None = Field(
+        None, description="TOML file of the intake. Without it there is no intake."
+    )
     log_format: Literal["text", "json"] = Field("text", description="How log lines look.")
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="The least severe log lines to write."
@@ -146,7 +149,7 @@ class Config(BaseSettings):
 
     @model_validator(mode="after")
     def _refuse_plaintext(self) -> Config:
-        if not (self.allow_plaintext or _is_loopback(self.listen.rpartition(":")[0])):
+        if not (self.allow_plaintext or is_loopback(self.listen.rpartition(":")[0])):
             raise ValueError(
                 f"listen is {self.listen}, which other machines reach, and there is no TLS: "
                 "hashes would cross the network in clear. Listen on 127.0.0.1, put a proxy "
@@ -240,7 +243,8 @@ def _explain(error: ValidationError, origins: Mapping[str, str]) -> str:
     return "; ".join(lines)
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Tell whether an address is reached by this machine alone."""
     try:
         return ipaddress.ip_address(host.strip("[]")).is_loopback
     except ValueError:

@@ -6,7 +6,16 @@ ImagewardError (imageward_index.errors)
 │   └── InvalidPageToken
 ├── InvalidImage            (imageward_index.errors)
 │   └── ImageTooCostly      takes longer to decode than an image may
+├── UnacceptablePicture     a person's or platform's picture that cannot be taken
+│   ├── DuplicatePicture
+│   ├── PolyglotPicture     another kind of file as well
+│   ├── TooManyPictures
+│   └── CaseWithdrawn
 ├── EntryNotFound
+├── CaseNotFound
+├── Unauthenticated         no token, or a wrong one
+├── PermissionDenied        another role, or another account's case
+├── IntakeNotConfigured
 ├── BankExists
 ├── RequestIdReused         with other contents than the first time
 ├── TooManyBanks
@@ -46,8 +55,44 @@ class ImageTooCostly(InvalidImage):
     """The image takes longer to decode than an image may."""
 
 
+class UnacceptablePicture(InvalidInput):
+    """A picture cannot be taken into the quarantine."""
+
+
+class DuplicatePicture(UnacceptablePicture):
+    """The case has these very bytes."""
+
+
+class PolyglotPicture(UnacceptablePicture):
+    """The file is a picture and another kind of file at once."""
+
+
+class TooManyPictures(UnacceptablePicture):
+    """The case has as many pictures as it may."""
+
+
+class CaseWithdrawn(UnacceptablePicture):
+    """The person took the case back."""
+
+
 class EntryNotFound(ImagewardError):
     """No entry has the id."""
+
+
+class CaseNotFound(ImagewardError):
+    """No case has the number."""
+
+
+class Unauthenticated(ImagewardError):
+    """The call carries no token, or a wrong one."""
+
+
+class PermissionDenied(ImagewardError):
+    """The account may not do this."""
+
+
+class IntakeNotConfigured(ImagewardError):
+    """The server runs without the intake's file."""
 
 
 class BankExists(ImagewardError):

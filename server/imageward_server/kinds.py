@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from imageward.v1 import bank_pb2, match_pb2
+from imageward.v1 import bank_pb2, case_pb2, match_pb2
 from imageward_server.admission import Priority
 
 # A batch over this many is bulk: a picture's 8 orientations, 16 pictures at a time, and
@@ -14,6 +14,7 @@ CHECK_HASHES_MAX = 128
 ADDED_ENTRIES_MAX = 8
 
 MATCH = match_pb2.DESCRIPTOR.services_by_name["MatchService"].full_name
+CASE = case_pb2.DESCRIPTOR.services_by_name["CaseService"].full_name
 BANK = bank_pb2.DESCRIPTOR.services_by_name["BankService"].full_name
 
 
@@ -52,6 +53,9 @@ KINDS = {
     f"/{MATCH}/CheckStream": Kind(Priority.CHECK),
     f"/{BANK}/AddEntries": Kind(Priority.BULK, computes=True, refine=_by_entries),
     f"/{BANK}/FindMatches": Kind(Priority.URGENT, computes=True),
+    f"/{CASE}/ReportPosted": Kind(Priority.URGENT, computes=True),
+    f"/{CASE}/ReportAction": Kind(Priority.BULK),
+    f"/{CASE}/AppealEntry": Kind(Priority.BULK, computes=True),
 }
 
 
@@ -59,4 +63,4 @@ def kind_of(method: str) -> Kind:
     """Say how calls of a method are admitted, by its full name."""
     if method in KINDS:
         return KINDS[method]
-    return REVIEW if method.startswith((f"/{MATCH}/", f"/{BANK}/")) else FOREIGN
+    return REVIEW if method.startswith((f"/{MATCH}/", f"/{BANK}/", f"/{CASE}/")) else FOREIGN

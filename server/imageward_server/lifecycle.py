@@ -7,12 +7,13 @@ import enum
 from grpc_health.v1 import health_pb2
 from grpc_health.v1.health import HealthServicer
 
-from imageward.v1 import bank_pb2, match_pb2
+from imageward.v1 import bank_pb2, case_pb2, match_pb2
 from imageward_server.errors import Draining, Loading
 
 SERVICES = (
     match_pb2.DESCRIPTOR.services_by_name["MatchService"].full_name,
     bank_pb2.DESCRIPTOR.services_by_name["BankService"].full_name,
+    case_pb2.DESCRIPTOR.services_by_name["CaseService"].full_name,
 )
 
 

@@ -24,7 +24,7 @@ from imageward_index.pdq import HASHER_VERSION
 from imageward_index.picture import warm_up as warm_up_pictures
 from imageward_index.policy import BankSet
 from imageward_index.sealer import Sealer
-from imageward_index.segment import warm_up as warm_up_search
+from imageward_index.warm_up import warm_up as warm_up_search
 from imageward_server.errors import RevisionNotReached
 from imageward_server.store import FeedPage, Store, read_fingerprint
 

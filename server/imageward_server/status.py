@@ -66,6 +66,21 @@ TABLE: dict[type[Exception], Row] = {
     errors.UnknownSurface: Row(_INVALID, ErrorReason.ERROR_REASON_UNKNOWN_SURFACE),
     errors.InvalidPageToken: Row(_INVALID, ErrorReason.ERROR_REASON_INVALID_PAGE_TOKEN),
     errors.ImageTooCostly: Row(_INVALID, ErrorReason.ERROR_REASON_IMAGE_TOO_COSTLY),
+    errors.UnacceptablePicture: Row(_INVALID, ErrorReason.ERROR_REASON_UNACCEPTABLE_PICTURE),
+    errors.DuplicatePicture: Row(_INVALID, ErrorReason.ERROR_REASON_UNACCEPTABLE_PICTURE),
+    errors.PolyglotPicture: Row(_INVALID, ErrorReason.ERROR_REASON_UNACCEPTABLE_PICTURE),
+    errors.TooManyPictures: Row(_INVALID, ErrorReason.ERROR_REASON_UNACCEPTABLE_PICTURE),
+    errors.CaseWithdrawn: Row(_INVALID, ErrorReason.ERROR_REASON_UNACCEPTABLE_PICTURE),
+    errors.CaseNotFound: Row(grpc.StatusCode.NOT_FOUND, ErrorReason.ERROR_REASON_CASE_NOT_FOUND),
+    errors.Unauthenticated: Row(
+        grpc.StatusCode.UNAUTHENTICATED, ErrorReason.ERROR_REASON_UNAUTHENTICATED
+    ),
+    errors.PermissionDenied: Row(
+        grpc.StatusCode.PERMISSION_DENIED, ErrorReason.ERROR_REASON_PERMISSION_DENIED
+    ),
+    errors.IntakeNotConfigured: Row(
+        grpc.StatusCode.FAILED_PRECONDITION, ErrorReason.ERROR_REASON_INTAKE_NOT_CONFIGURED
+    ),
     errors.EntryNotFound: Row(grpc.StatusCode.NOT_FOUND, ErrorReason.ERROR_REASON_ENTRY_NOT_FOUND),
     errors.BankExists: Row(grpc.StatusCode.ALREADY_EXISTS, ErrorReason.ERROR_REASON_BANK_EXISTS),
     errors.RequestIdReused: Row(

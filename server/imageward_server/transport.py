@@ -21,7 +21,6 @@ KEEPALIVE_TIMEOUT_S = 20
 PING_INTERVAL_S_MIN = 60
 PING_STRIKES_MAX = 2
 FRAME_BYTES_MAX = 16 * 1024
-HEADER_TABLE_BYTES_MAX = 4 * 1024
 # How much of a message is taken from a peer before the call is admitted.
 LOOKAHEAD_BYTES = 64 * 1024
 # Calls of one method that gRPC keeps until Python takes them: from the first number on
@@ -59,7 +58,6 @@ def options(
         ("grpc.max_connection_age_ms", int(age_s * 1_000)),
         ("grpc.max_connection_age_grace_ms", int(grace_s * 1_000)),
         ("grpc.http2.max_frame_size", FRAME_BYTES_MAX),
-        ("grpc.http2.hpack_table_size.decoder", HEADER_TABLE_BYTES_MAX),
         ("grpc.http2.lookahead_bytes", LOOKAHEAD_BYTES),
         # Without it a window grows to megabytes, for each call that waits.
         ("grpc.http2.bdp_probe", 0),

@@ -44,6 +44,14 @@ def test_unavailable_is_tried_again(peer: Peer, ask: Ask, method: str) -> None:
     assert len(peer.script.requests[method]) == 3
 
 
+def test_what_a_stopping_server_cancelled_is_tried_again(peer: Peer, ask: Ask) -> None:
+    """A call that the server cancels, as one does with what arrives while it stops, succeeds."""
+    peer.script.fail("CheckImage", grpc.StatusCode.CANCELLED)
+    answer = ask(peer.target, "check_image", b"block", options={"retry": FAST, "timeout_s": 10})
+    assert iw.Verdict.BLOCK is answer.verdict
+    assert len(peer.script.requests["CheckImage"]) == 2
+
+
 def test_retried_batch_keeps_its_request_id(peer: Peer, ask: Ask) -> None:
     """Every sending of one batch carries the same request id."""
     peer.script.bank("B")

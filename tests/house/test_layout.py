@@ -27,7 +27,7 @@ ARROWS = {
 }
 # Library: the only file that may import it.
 ALONE = {
-    "faiss": "index/imageward_index/tail.py",
+    "faiss": "index/imageward_index/flat_codes.py",
     "sqlite3": "server/imageward_server/store/engine.py",
 }
 LIGHT = {"numpy", "cv2", "faiss", "numba", "sqlalchemy", "pydantic", "structlog"}

@@ -34,9 +34,10 @@ from imageward_index.intrinsics import (
 )
 from imageward_index.kernels import _lower_bound, search
 from imageward_index.matches import Matches
-from imageward_index.segment import RADIUS_MAX, Segment, warm_up
+from imageward_index.segment import RADIUS_MAX, Segment
 from imageward_index.segment_writer import Stamp, write_segment
 from imageward_index.slices import SCAN, Plan, probe_radii
+from imageward_index.warm_up import warm_up
 from imageward_index.word_kernels import search_words
 
 Codes = NDArray[np.uint8]

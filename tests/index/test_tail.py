@@ -167,9 +167,9 @@ def test_dead_rows_are_dropped_when_they_are_half(monkeypatch: pytest.MonkeyPatc
     tail = Tail(WIDTH_BITS)
     tail.add(Block(np.arange(10), codes_at(list(range(10)))))
     assert tail.withdraw(ids_of(0, 2, 4)) == 3
-    assert tail._flat.ntotal == 10
+    assert len(tail._codes) == 10
     assert tail.withdraw(ids_of(6, 8)) == 2
-    assert tail._flat.ntotal == 5
+    assert len(tail._codes) == 5
     found = search(tail, ZERO, 63)
     assert (found.ids.tolist(), found.distances.tolist()) == ([1, 3, 5, 7, 9], [1, 3, 5, 7, 9])
     tail.add(Block(ids_of(0, 99), codes_at([0, 9])))
@@ -182,7 +182,7 @@ def test_the_last_row_can_be_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
     tail = Tail(WIDTH_BITS)
     tail.add(Block(ids_of(1, 2), codes_at([0, 1])))
     assert tail.withdraw(ids_of(1, 2)) == 2
-    assert (len(tail), tail._flat.ntotal) == (0, 0)
+    assert (len(tail), len(tail._codes)) == (0, 0)
     assert search(tail, ZERO, 63).ids.tolist() == []
     tail.add(Block(ids_of(2), codes_at([5])))
     assert search(tail, ZERO, 63).distances.tolist() == [5]
@@ -193,7 +193,7 @@ def test_few_dead_rows_stay_where_they_are() -> None:
     tail = Tail(WIDTH_BITS)
     tail.add(Block(ids_of(1, 2), codes_at([0, 1])))
     tail.withdraw(ids_of(1, 2))
-    assert (len(tail), tail._flat.ntotal) == (0, 2)
+    assert (len(tail), len(tail._codes)) == (0, 2)
 
 
 def test_growing_over_the_reserve_keeps_what_was_there() -> None:
@@ -211,7 +211,7 @@ def test_a_search_waits_for_an_append(monkeypatch: pytest.MonkeyPatch) -> None:
     tail = Tail(WIDTH_BITS)
     tail.add(Block(ids_of(1), ZERO))
     searching, finish, order = threading.Event(), threading.Event(), list[str]()
-    range_search = tail._flat.range_search
+    range_search = tail._codes._flat.range_search
 
     def slow_range_search(*args: object) -> object:
         searching.set()
@@ -219,7 +219,7 @@ def test_a_search_waits_for_an_append(monkeypatch: pytest.MonkeyPatch) -> None:
         order.append("searched")
         return range_search(*args)
 
-    monkeypatch.setattr(tail._flat, "range_search", slow_range_search)
+    monkeypatch.setattr(tail._codes._flat, "range_search", slow_range_search)
 
     def add() -> None:
         tail.add(Block(ids_of(2), ZERO))
@@ -244,7 +244,7 @@ def test_an_add_that_finds_no_memory_changes_nothing(monkeypatch: pytest.MonkeyP
         patch.setattr(tail, "_reserve", refuse_memory)
         with pytest.raises(MemoryError):
             tail.add(Block(ids_of(1), ZERO))
-    assert (len(tail), tail._flat.ntotal) == (0, 0)
+    assert (len(tail), len(tail._codes)) == (0, 0)
     tail.add(Block(ids_of(1), ZERO))
     assert search(tail, ZERO, 0).ids.tolist() == [1]
 

@@ -104,9 +104,9 @@ def test_a_caller_with_too_many_calls_is_refused_and_health_is_not(
     config: Config, error_info: ReadInfo
 ) -> None:
     """Half of the calls may be one caller's; health and withdrawals still find room."""
-    with served(config, call_threads=4) as channel, crowded(channel) as error:
+    with served(config, call_threads=8) as channel, crowded(channel) as error:
         info = error_info(error)
-        assert (info.reason, info.metadata["held_max"]) == ("OVERLOADED", "2")
+        assert (info.reason, info.metadata["held_max"]) == ("OVERLOADED", "4")
         health = health_pb2_grpc.HealthStub(channel)
         answer = health.Check(health_pb2.HealthCheckRequest(), timeout=TIMEOUT_S)
         assert answer.status == health_pb2.HealthCheckResponse.SERVING

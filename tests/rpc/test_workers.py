@@ -7,12 +7,14 @@ import json
 import os
 import select
 import signal
+import sqlite3
 import subprocess
 import sys
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +23,7 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from imageward_client import Client, HashQuery, ImagewardClientError, Verdict
+from imageward_server.store.engine import FILE_NAME
 
 if TYPE_CHECKING:
     from conftest import Running, Start
@@ -115,6 +118,14 @@ def test_connections_of_any_client_spread_evenly(two_workers: Running) -> None:
             health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest(), timeout=20)
         counts = sorted(_connections(pid, port) for pid in two_workers.worker_pids())
     assert counts[1] <= 1.3 * counts[0]
+
+
+def test_one_client_reaches_every_worker(two_workers: Running) -> None:
+    """The shipped client's connections are dealt out too; each worker tells its own start."""
+    if '"spread": "turn"' not in two_workers.said():
+        pytest.skip("the kernel does not let this user deal connections out in turn")
+    with Client(two_workers.target, timeout_s=20) as client:
+        assert len({client.get_stats().start_time for _ in range(4)}) == 2
 
 
 def test_a_change_through_one_worker_reaches_all(two_workers: Running) -> None:
@@ -260,6 +271,20 @@ def test_two_signals_end_a_drain_that_has_long_to_wait(start: Start) -> None:
     assert running.wait()[0] == 0
     # Though connections were open, the port is free again at once.
     assert start(listen=running.target).target == running.target
+
+
+def test_a_server_whose_workers_cannot_come_up_again_ends(start: Start) -> None:
+    """It tries, later each time, and then ends with 1 and the reason."""
+    running = start("--log-format", "json")
+    (pid,) = running.worker_pids()
+    with closing(sqlite3.connect(running.data_dir / FILE_NAME)) as store, store:
+        store.execute("UPDATE alembic_version SET version_num = 'v999'")
+    os.kill(pid, signal.SIGKILL)
+    code, errors = running.wait()
+    assert code == 1
+    assert "format v999" in errors
+    told = [json.loads(line) for line in errors.splitlines() if '"worker died"' in line]
+    assert [one["replaced_in_s"] for one in told] == [0.1, 0.2, 0.4, 0.8]
 
 
 def _one_question_until(asked: threading.Event) -> Iterator[HashQuery]:

@@ -24,7 +24,7 @@ from imageward_index.picture import take_fingerprint
 from imageward_index.policy import Action, Policy
 from imageward_server.errors import RevisionNotReached, StoreUnavailable
 from imageward_server.replica import Replica
-from imageward_server.store import EntrySource, EntryState, NewEntry, Store, feed
+from imageward_server.store import EntryRecord, EntrySource, EntryState, NewEntry, Store, feed
 from imageward_server.store.engine import sqlite_url, writing
 
 if TYPE_CHECKING:
@@ -195,7 +195,7 @@ def test_changes_of_another_process_appear(
         "import sys\n"
         "from imageward_index.fingerprint import Fingerprint\n"
         "from imageward_index.pdq import PdqHash\n"
-        "from imageward_server.store import EntrySource, EntryState, NewEntry, Store\n"
+        "from imageward_server.store import EntryRecord, EntrySource, EntryState, NewEntry, Store\n"
         "store = Store(sys.argv[1])\n"
         "store.open()\n"
         "new = [NewEntry(Fingerprint(PdqHash(bytes([7] * 32), 80)), EntrySource.HASH)]\n"
@@ -209,6 +209,45 @@ def test_changes_of_another_process_appear(
     replica.wait_for(revision, PATIENCE_S)
     assert replica.hashes.contains([added_id, ids[9]]).tolist() == [True, False]
     insist_on_equality(replica, store)
+
+
+def test_a_replica_that_is_told_looks_at_once(
+    store: Store,
+    make_entries: MakeEntries,
+    start_replica: Callable[[Store, float], Replica],
+) -> None:
+    """It does not wait for its next poll, however often it is told."""
+    replica = start_replica(store, NEVER_S)
+    fill(store, make_entries)
+    for state in (EntryState.ACTIVE, EntryState.WITHDRAWN):
+        replica.look()
+        replica.wait_for(store.revision(), PATIENCE_S)
+        store.set_state([record.id for record in _entries(store)], state)
+    replica.look()
+    replica.wait_for(store.revision(), PATIENCE_S)
+    insist_on_equality(replica, store)
+
+
+def test_the_others_are_told_of_own_changes_alone(
+    store: Store, make_entries: MakeEntries, tmp_path: Path
+) -> None:
+    """Catching up after an own change tells them; following another's does not."""
+    told: list[int] = []
+    replica = Replica(store, tmp_path, NEVER_S, lambda: told.append(store.revision()))
+    replica.load(lambda *_progress: None)
+    replica.follow()
+    fill(store, make_entries)
+    replica.look()
+    replica.wait_for(store.revision(), PATIENCE_S)
+    assert told == []
+    store.create_bank("another", Policy())
+    replica.catch_up()
+    assert told == [store.revision()]
+    replica.stop()
+
+
+def _entries(store: Store) -> list[EntryRecord]:
+    return store.list_entries(bank_number=None, state=None, after_id=0, limit=100)
 
 
 def test_waiting_for_a_revision_that_is_there_returns(

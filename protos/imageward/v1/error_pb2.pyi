@@ -91,6 +91,18 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """The image takes long to decode, and so do as many others as may at once.
     RESOURCE_EXHAUSTED, with RetryInfo.
     """
+    ERROR_REASON_UNACCEPTABLE_PICTURE: _ErrorReason.ValueType  # 31
+    """A picture cannot be taken for review: the case has it, is full or was
+    taken back, or the file is of another kind as well. INVALID_ARGUMENT.
+    """
+    ERROR_REASON_CASE_NOT_FOUND: _ErrorReason.ValueType  # 32
+    """No case has this number. NOT_FOUND."""
+    ERROR_REASON_UNAUTHENTICATED: _ErrorReason.ValueType  # 33
+    """The call has no token, or a wrong one. UNAUTHENTICATED."""
+    ERROR_REASON_PERMISSION_DENIED: _ErrorReason.ValueType  # 34
+    """The account's role may not, or the case is another account's. PERMISSION_DENIED."""
+    ERROR_REASON_INTAKE_NOT_CONFIGURED: _ErrorReason.ValueType  # 35
+    """The server runs without the intake's file. FAILED_PRECONDITION."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """ErrorReason is the machine-readable cause of every answer that is not OK. It
@@ -164,6 +176,18 @@ ERROR_REASON_TOO_MANY_COSTLY_IMAGES: ErrorReason.ValueType  # 30
 """The image takes long to decode, and so do as many others as may at once.
 RESOURCE_EXHAUSTED, with RetryInfo.
 """
+ERROR_REASON_UNACCEPTABLE_PICTURE: ErrorReason.ValueType  # 31
+"""A picture cannot be taken for review: the case has it, is full or was
+taken back, or the file is of another kind as well. INVALID_ARGUMENT.
+"""
+ERROR_REASON_CASE_NOT_FOUND: ErrorReason.ValueType  # 32
+"""No case has this number. NOT_FOUND."""
+ERROR_REASON_UNAUTHENTICATED: ErrorReason.ValueType  # 33
+"""The call has no token, or a wrong one. UNAUTHENTICATED."""
+ERROR_REASON_PERMISSION_DENIED: ErrorReason.ValueType  # 34
+"""The account's role may not, or the case is another account's. PERMISSION_DENIED."""
+ERROR_REASON_INTAKE_NOT_CONFIGURED: ErrorReason.ValueType  # 35
+"""The server runs without the intake's file. FAILED_PRECONDITION."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015
 
 @_typing.final

@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from imageward_server.admission.call import Call
+from imageward_server.admission.call import Call, Priority
 from imageward_server.admission.estimate import Estimate
 from imageward_server.admission.queue import FairQueue, Waiter
 from imageward_server.errors import DeadlineExceeded, Overloaded
@@ -39,6 +39,12 @@ class Gate:
         self._estimate = Estimate()
         self._left_at = 0.0
 
+    @property
+    def waiting(self) -> int:
+        """How many calls wait for a place."""
+        with self._lock:
+            return self._queue.ahead_of(Priority.BULK)
+
     def expect_room(self, call: Call) -> None:
         """Return if the call would be let in or could wait.
 
@@ -47,6 +53,7 @@ class Gate:
             DeadlineExceeded: nobody waits for the answer any more.
         """
         with self._lock:
+            self._expect_time(call)
             if not self._free:
                 self._expect_room(call)
 
@@ -67,8 +74,9 @@ class Gate:
 
     def _enter(self, call: Call) -> None:
         with self._lock:
+            if not call.begun:
+                self._expect_time(call)
             if self._free:
-                _expect_time(call)
                 self._free -= 1
                 call.begun = True
                 return
@@ -94,8 +102,11 @@ class Gate:
             self._queue.remove(other)
             other.refuse(self._overloaded(call))
 
+    def _expect_time(self, call: Call) -> None:
+        if self._estimate.is_hopeless(call, 0.0):
+            raise _too_late()
+
     def _expect_room(self, call: Call) -> None:
-        _expect_time(call)
         if self._is_full(call) and self._queue.instead_of(call) is None:
             raise self._overloaded(call)
         if self._estimate.is_hopeless(call, self._wait_s(call)):
@@ -137,11 +148,6 @@ class Gate:
             "send this one again after the time that RetryInfo says, or to another server",
             retry_after_s=min(max(wait_s * RETRY_WAITS, RETRY_S_MIN), RETRY_S_MAX),
         )
-
-
-def _expect_time(call: Call) -> None:
-    if call.left_s <= 0:
-        raise _too_late()
 
 
 def _too_late() -> DeadlineExceeded:

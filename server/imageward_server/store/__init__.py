@@ -2,9 +2,11 @@
 
 `Store` is its face. Inside, each file says one thing: `schema` the tables, `engine`
 how to connect, `head` the counters and the feed's writing end, `banks` and `entries`
-the changes, `feed` the reading end, `migrate` how an older store becomes this one.
+the changes, `feed` the reading end, `migrate` how an older store becomes this one, and
+`case_tables` what the intake keeps beside them.
 """
 
+from imageward_server.store import case_tables
 from imageward_server.store.entries import read_fingerprint
 from imageward_server.store.records import (
     Addition,
@@ -28,5 +30,6 @@ __all__ = [
     "NewEntry",
     "Snapshot",
     "Store",
+    "case_tables",
     "read_fingerprint",
 ]

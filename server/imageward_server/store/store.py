@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+import sqlalchemy as sa
+
 from imageward_index.block import Block
 from imageward_index.fingerprint import Fingerprint
 from imageward_index.policy import Bank, Policy
@@ -160,6 +162,18 @@ class Store:
                 fingerprint_count=feed.fingerprint_count(connection),
                 fingerprint_blocks=feed.fingerprint_blocks(connection),
             )
+
+    @contextmanager
+    def changing(self) -> Iterator[Head]:
+        """Open one transaction for entries and the intake's tables: all of it or nothing."""
+        with self._changing() as head:
+            yield head
+
+    @contextmanager
+    def reading(self) -> Iterator[sa.Connection]:
+        """Open one state of the store for questions that no method asks."""
+        with reading(self._engine) as connection:
+            yield connection
 
     @contextmanager
     def _changing(self) -> Iterator[Head]:

@@ -106,6 +106,8 @@ def use_everything(store: Store, make_entries: MakeEntries) -> None:
     store.revision()
     store.store_id()
     store.changes_after(0)
+    with store.changing(), store.reading():
+        pass
     with store.snapshot() as snapshot:
         list(snapshot.hash_blocks)
         list(snapshot.fingerprint_blocks)
@@ -153,6 +155,7 @@ def test_every_table_compiles_for_postgresql() -> None:
     indexes = [
         str(CreateIndex(index).compile(dialect=dialect))
         for table in TABLES.values()
+        if not table.name.startswith("intake_")
         for index in table.indexes
     ]
     assert indexes == ["CREATE INDEX ix_request_created_us ON request (created_us)"]

@@ -11,7 +11,7 @@ from imageward_index.block import Block
 from imageward_index.index import Index
 from imageward_index.manifest import Origin
 from imageward_index.sealer import Sealer
-from imageward_index.segment import warm_up
+from imageward_index.warm_up import warm_up
 
 Codes = NDArray[np.uint8]
 

@@ -1,0 +1,1 @@
+"""Peers that misbehave on HTTP/2, and what good callers notice of them."""

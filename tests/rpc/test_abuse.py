@@ -1,0 +1,70 @@
+"""Peers that misbehave on HTTP/2: the server goes on answering, and its memory stays bounded.
+
+Short versions of `make abuse`, which also measures what good callers notice.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import closing
+
+import pytest
+
+from imageward_bench.abuse.abuser import misbehave
+from imageward_bench.abuse.kinds import KINDS, connect
+from imageward_bench.grpc_wire import PREFACE
+from imageward_bench.process_tree import look
+from imageward_bench.server_process import ServerProcess
+from imageward_client import Client
+from imageward_server.transport import HANDSHAKE_S_MAX
+
+ABUSE_S = 1.0
+GREW_BYTES_MAX = 150_000_000
+# gRPC unpacks each of its header blocks before it refuses the call, and keeps the memory
+# for the next: it levels off near 300 MB.
+GREW_BYTES_MAX_BY_KIND = {"header_bomb": 450_000_000}
+TIMEOUT_S = 30.0
+# Those that gRPC itself recognises as attacks. The others are bounded instead.
+CUT = {"made_you_reset", "ping_flood", "garbage"}
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
+    """Run a server as a process of its own, whose memory can be seen."""
+    with ServerProcess(tmp_path_factory.mktemp("abuse") / "data") as running:
+        with Client(running.target, timeout_s=TIMEOUT_S) as client:
+            client.check_hashes([bytes(32)])
+        yield running
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_server_answers_while_it_is_abused(server: ServerProcess, kind: str) -> None:
+    """A good caller is answered, memory is bounded, and what is an attack is cut off."""
+    before, deeds = look(server.pid).own_bytes, []
+    abuser = threading.Thread(
+        target=lambda: deeds.append(misbehave(kind, server.port, ABUSE_S)), daemon=True
+    )
+    abuser.start()
+    grew, answered = 0, 0
+    with Client(server.target, timeout_s=TIMEOUT_S) as client:
+        while abuser.is_alive() or not answered:
+            answered += len(client.check_hashes([bytes(32)]).results)
+            grew = max(grew, look(server.pid).own_bytes - before)
+    abuser.join()
+    assert answered > 0
+    assert grew < GREW_BYTES_MAX_BY_KIND.get(kind, GREW_BYTES_MAX)
+    assert deeds[0].bursts > 0
+    if kind in CUT:
+        assert deeds[0].cuts > 0
+
+
+@pytest.mark.parametrize("opening", [b"", PREFACE[:10]], ids=["silent", "half a preface"])
+def test_a_peer_that_does_not_finish_its_preface_is_cut(
+    server: ServerProcess, opening: bytes
+) -> None:
+    """Within the time for a handshake."""
+    with closing(connect(server.port, opening)) as connection:
+        connection.socket.settimeout(HANDSHAKE_S_MAX + TIMEOUT_S)
+        while connection.socket.recv(1024):
+            pass  # its own SETTINGS
