@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from imageward_server.worker_process import Stage, WorkerProcess
+from imageward_server.processes.worker_process import Stage, WorkerProcess
 
 # A worker that dies is replaced after so long, twice as long each time, up to the maximum.
 BACKOFF_FIRST_S = 0.1

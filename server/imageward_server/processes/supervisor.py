@@ -22,10 +22,10 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from imageward_server.roster import Roster, WorkerLine
-from imageward_server.worker_link import CHANGED, LOADED, SERVING, Orders
+from imageward_server.processes.roster import Roster, WorkerLine
+from imageward_server.processes.worker_link import CHANGED, LOADED, SERVING, Orders
+from imageward_server.processes.worker_process import Stage, WorkerProcess
 from imageward_server.worker_place import BACKOFF_MAX_S, Place
-from imageward_server.worker_process import Stage, WorkerProcess
 
 if TYPE_CHECKING:
     from imageward_server.config import Config
