@@ -33,7 +33,7 @@ from imageward_index.trim import find_content
 
 Grey = NDArray[np.uint8]
 
-DECODED_SIDE_MIN: Final = 1_600
+CHECK_SIDE_MIN: Final = 1_600
 """Pixels that the longer side of a large JPEG keeps at least; the shorter keeps half of them."""
 
 # Of malloc.h.
@@ -78,7 +78,7 @@ def open_picture(image: bytes) -> Picture:
         UnsupportedFormat: no bytes, or of no format that is read.
         UndecodableImage: torn, forged or over a bound of structure.
     """
-    return Picture(decode_reduced(image, DECODED_SIDE_MIN))
+    return Picture(decode_reduced(image, CHECK_SIDE_MIN))
 
 
 def fingerprint_image(image: bytes) -> Fingerprint:

@@ -13,7 +13,7 @@ from imageward_bench.memory_bank import MemoryBank
 from imageward_index.cascade import look_up
 from imageward_index.decode import cv2, decode_grey, decode_reduced
 from imageward_index.pdq import hash_grey
-from imageward_index.picture import DECODED_SIDE_MIN, fingerprint_image, open_picture
+from imageward_index.picture import CHECK_SIDE_MIN, fingerprint_image, open_picture
 
 Photograph = Callable[[str], bytes]
 
@@ -49,10 +49,10 @@ def test_hashes_stay_near(name: str, megapixels: float, photograph: Photograph) 
 @pytest.mark.parametrize(
     ("sides", "longer_side_min", "expected"),
     [
-        ((3024, 4032), DECODED_SIDE_MIN, (1512, 2016)),
-        ((1200, 1600), DECODED_SIDE_MIN, (1200, 1600)),
-        ((1500, 8000), DECODED_SIDE_MIN, (1500, 8000)),
-        ((1600, 8000), DECODED_SIDE_MIN, (800, 4000)),
+        ((3024, 4032), CHECK_SIDE_MIN, (1512, 2016)),
+        ((1200, 1600), CHECK_SIDE_MIN, (1200, 1600)),
+        ((1500, 8000), CHECK_SIDE_MIN, (1500, 8000)),
+        ((1600, 8000), CHECK_SIDE_MIN, (800, 4000)),
         ((3024, 4032), 960, (756, 1008)),
     ],
 )
