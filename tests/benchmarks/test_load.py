@@ -153,7 +153,9 @@ def test_a_stall_is_counted_from_the_intended_time(echo: tuple[str, int]) -> Non
         timer.join()
     assert set(samples.status) == {OK}
     late = samples.latency_ns / 1e9 > stall_s / 2
-    assert late.sum() == pytest.approx(rate * stall_s / 2, rel=0.3)
+    # Counted from when they were sent, two calls would be late, one a connection. A busy
+    # machine adds to those that are.
+    assert late.sum() > 0.7 * rate * stall_s / 2
 
 
 def test_calls_end_at_their_deadline(echo: tuple[str, int]) -> None:
@@ -257,12 +259,12 @@ def test_refused_calls_are_not_fast_ones() -> None:
     assert figures.errors_share == pytest.approx(2 / 3)
 
 
-def test_percentiles_agree_with_numpy() -> None:
-    """The histogram's percentiles are those of the samples, to three digits."""
+def test_percentiles_are_those_of_the_samples() -> None:
+    """The histogram's percentiles are those of the sorted samples, to three digits."""
     latencies = np.random.default_rng(SEED).lognormal(1, 1, 5000)
     figures = figures_of(_samples(latencies.tolist()), (1,), (0, 1000), (Resources(), 0.0))
     for name in ("p50", "p99", "p99.9"):
-        expected = np.percentile(latencies, float(name[1:]), method="inverted_cdf")
+        expected = np.sort(latencies)[round(len(latencies) * float(name[1:]) / 100) - 1]
         assert figures.latency_ms[name] == pytest.approx(expected, rel=0.005)
     assert "p99.99" not in figures.latency_ms
 

@@ -17,7 +17,7 @@ import numpy as np
 
 from imageward_index.decode import decode_reduced
 from imageward_index.pdq import hash_orientations
-from imageward_index.picture import DECODED_SIDE_MIN, Picture, fingerprint_image, open_picture
+from imageward_index.picture import CHECK_SIDE_MIN, Picture, fingerprint_image, open_picture
 
 Hash = Callable[[bytes], object]
 CHECK, BANK, REFERENCE = "imageward, a check", "imageward, to bank", "Pillow + pdqhash"
@@ -40,8 +40,8 @@ class Engine:
 
 def stages_of(image: bytes) -> Iterator[tuple[str, Callable[[], object]]]:
     """Yield the stages of a check, each to be run after the ones before it."""
-    yield "decode", lambda: decode_reduced(image, DECODED_SIDE_MIN)
-    grey = decode_reduced(image, DECODED_SIDE_MIN)
+    yield "decode", lambda: decode_reduced(image, CHECK_SIDE_MIN)
+    grey = decode_reduced(image, CHECK_SIDE_MIN)
     yield "hash", lambda: hash_orientations(grey)
     yield "regions", lambda: Picture(grey).coarse
 
