@@ -8,7 +8,8 @@ PROTOS := $(wildcard protos/imageward/v1/*.proto)
 # What `make breaking` compares the contract with.
 AGAINST ?= main
 
-.PHONY: help venv demo serve stop test campaign fuzz soak rolling workers overload abuse check fmt protos breaking clean
+.PHONY: help venv demo demo-case bench serve stop test browser-tests year campaign fuzz soak \
+        rolling workers overload abuse check fmt protos breaking clean
 
 help:  ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -24,6 +25,12 @@ $(STAMP): pyproject.toml constraints.txt
 
 demo: $(STAMP)  ## Bank real photographs, send altered copies, show every verdict
 	$(BIN)/imageward-bench demo
+
+bench: $(STAMP)  ## Measure the service and its peers; report in bench-report/ (BENCH= for options)
+	$(BIN)/imageward-bench all $(BENCH)
+
+demo-case: $(STAMP)  ## Take a picture through the intake, from the one-time link to the block
+	$(BIN)/imageward-bench demo-case
 
 serve: $(STAMP)  ## Leave a server running on 127.0.0.1:50051 (data in .imageward/)
 	@mkdir -p .imageward
@@ -69,6 +76,14 @@ abuse: $(STAMP)  ## Misbehave on HTTP/2 in 19 ways, and measure what good caller
 RUNS ?= 100000
 fuzz: $(STAMP)  ## Decode RUNS spoiled files in the cage; finds go to tests/server/cage/finds
 	nice -n 19 $(BIN)/imageward-bench fuzz --runs $(RUNS)
+
+browser-tests: $(STAMP)  ## Install Debian's Chromium if it is missing, walk the intake's pages with it
+	@command -v chromedriver >/dev/null && command -v chromium >/dev/null \
+	  || { apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium chromium-driver; }
+	$(BIN)/python -m pytest tests/intake/test_browser.py
+
+year: $(STAMP)  ## Simulate a year of 10,000 cases of the intake
+	IMAGEWARD_YEAR_CASES=10000 $(BIN)/python -m pytest tests/intake/test_year.py -s
 
 check: $(STAMP)  ## Lint, types, contract, arrows between packages
 	$(BIN)/ruff check .

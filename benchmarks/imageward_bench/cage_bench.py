@@ -13,6 +13,7 @@ import logging
 import mmap
 import os
 import statistics
+import sys
 import threading
 import time
 from collections import Counter
@@ -31,6 +32,7 @@ from imageward_bench.machine import describe
 from imageward_index.decode import cv2
 from imageward_index.errors import ImagewardError
 from imageward_index.picture import open_picture
+from imageward_server.app import SWITCH_S
 from imageward_server.cage.cage import Cage
 from imageward_server.cage.job import Job
 from imageward_server.cage.link import make_memory
@@ -71,6 +73,7 @@ def cage(
 ) -> None:
     """Measure start, hand-over and a flood of bombs."""
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
+    sys.setswitchinterval(SWITCH_S)  # as in a server
     figures: dict[str, object] = {"start": _start()}
     running = Cage(CELLS, SLOW)
     running.start()

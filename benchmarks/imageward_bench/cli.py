@@ -15,10 +15,12 @@ from imageward_bench.abuse.command import abuse
 from imageward_bench.cage_bench import cage
 from imageward_bench.capacity.command import capacity
 from imageward_bench.edits_command import edits
+from imageward_bench.everything import everything
 from imageward_bench.freshness.command import freshness
 from imageward_bench.fuzz.command import fuzz
 from imageward_bench.hashing.command import hash_images
 from imageward_bench.index_bench import index
+from imageward_bench.load.agreement import agree
 from imageward_bench.load.command import load
 from imageward_bench.lookups import lookups
 from imageward_bench.overload_command import overload
@@ -36,6 +38,18 @@ app = typer.Typer(
     help="Measures imageward, and shows it at work.",
     epilog="Exit codes: 0 as it should be, 1 something came out otherwise, 2 wrong usage.",
 )
+
+
+@app.command("demo-case")
+def demo_case() -> None:
+    """Open a case, hand over, approve, block, mail, delete, withdraw: the intake's whole story."""
+    from imageward_bench import demo_case as demo_case_run  # noqa: PLC0415 - needs the dev extra
+
+    try:
+        demo_case_run.run(Console())
+    except demo_case_run.DemoFailed as error:
+        typer.echo(f"imageward-bench: {error}", err=True)
+        raise typer.Exit(EXIT_WRONG) from error
 
 
 @app.command()
@@ -77,7 +91,9 @@ app.command()(capacity)
 app.command("hash")(hash_images)
 app.command()(freshness)
 app.command()(peers)
+app.command()(agree)
 app.command()(compare)
+app.command("all")(everything)
 app.command()(edits)
 app.command()(abuse)
 app.command()(overload)

@@ -12,6 +12,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,7 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import track
 
+from imageward_bench.patience import admitted
 from imageward_bench.server_process import ServerProcess
 from imageward_client import Client
 
@@ -66,7 +68,9 @@ def fill(client: Client, count: int, seed: int, console: Console) -> None:
     firsts = range(0, count, BATCH)
     for first in track(firsts, f"banking {count:,} random hashes", console=console):
         codes = batch_codes(seed, first, min(BATCH, count - first))
-        client.add_entries(BANK, hashes=[code.tobytes() for code in codes])
+        hashes = [code.tobytes() for code in codes]
+        request_id = f"fill-{seed}-{first}"
+        admitted(partial(client.add_entries, BANK, hashes=hashes, request_id=request_id))
 
 
 def settle(folder: Path) -> None:

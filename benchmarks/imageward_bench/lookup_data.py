@@ -3,7 +3,7 @@
 A made-up code is a real one of which some groups of bits come from another real code:
 
 - both codes agree in the lowest 14 frequencies, and bits that go together in the real
-  codes are in one group; so marginals are kept exactly, and mostly what goes together;
+  codes are in one group; so marginals are kept, and mostly what goes together;
 - a code that has a near one in another real picture is of the *crowd*: edges and
   gradients that look alike everywhere. Crowds would thin out; so some of what is made
   up is a code of the crowd with two bits flipped, more often than crowds are met.
@@ -127,7 +127,9 @@ class Source:
 def group_bits(codes: Codes) -> list[list[int]]:
     """Put bits that go together into groups, greedily by the size of their correlation."""
     bits = np.unpackbits(codes.view(np.uint8).reshape(-1, 8), axis=1, bitorder="little")
-    together = np.abs(np.corrcoef(bits.T + np.random.default_rng(0).normal(0, 1e-6, bits.T.shape)))
+    # Of few pictures a bit may be always the same; a trace of noise gives it correlations.
+    noise = np.random.default_rng(0).normal(0, 1e-6, bits.T.shape)
+    together = np.abs(np.corrcoef(bits.T + noise))
     left = set(range(GROUPS * GROUP_BITS))
     groups = []
     for _ in range(GROUPS):

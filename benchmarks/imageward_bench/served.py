@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +13,7 @@ from rich.console import Console
 
 from imageward_bench import process_tree
 from imageward_bench.filled_bank import BANK, BATCH, TIMEOUT_S, batch_codes, copy_of_filled
+from imageward_bench.patience import admitted
 from imageward_bench.server_process import ServerProcess
 from imageward_client import AddAnswer, BankExists, Client
 
@@ -70,9 +72,10 @@ def lent(
     ids: list[str] = []
     try:
         for image in images:
-            ids += _ids(client.add_entries(LENT_BANK, images=[image]))
+            ids += _ids(admitted(partial(client.add_entries, LENT_BANK, images=[image])))
         if hashes is not None:
-            ids += _ids(client.add_entries(LENT_BANK, hashes=[code.tobytes() for code in hashes]))
+            codes = [code.tobytes() for code in hashes]
+            ids += _ids(admitted(partial(client.add_entries, LENT_BANK, hashes=codes)))
         yield
     finally:
         for first in range(0, len(ids), BATCH):

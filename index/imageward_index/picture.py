@@ -1,6 +1,6 @@
 """An image to all that is hashed of it: for a bank, and for a check.
 
-0. A large JPEG is decoded at a reduced scale: enough pixels stay for all that follows.
+0. For a check a large JPEG is decoded at a reduced scale: enough pixels stay for the rest.
 1. The whole picture gives its PDQ hash, in 8 orientations for a check.
 2. `trim` finds its content, without borders, bars and chrome.
 3. The content gives regions and grid: a screenshot is the picture in it, not the app.
@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from imageward_index.box import WHOLE_IMAGE, Box
-from imageward_index.decode import cv2, decode_reduced
+from imageward_index.decode import cv2, decode_grey, decode_reduced
 from imageward_index.fingerprint import Fingerprint, RegionalPart, round_regional
 from imageward_index.geometry import Query, align, refine, verify
 from imageward_index.grid import find_grid
@@ -33,12 +33,8 @@ from imageward_index.trim import find_content
 
 Grey = NDArray[np.uint8]
 
-CHECK_SIDE_MIN: Final = 960
-"""Pixels of the longer side that a JPEG keeps when it is decoded for a check."""
-
-BANK_SIDE_MIN: Final = 1_920
-"""The same for a bank: what is kept for years may cost a little more."""
-
+CHECK_SIDE_MIN: Final = 1_600
+"""Pixels that the longer side of a large JPEG keeps at least; the shorter keeps half of them."""
 
 # Of malloc.h.
 _M_TRIM_THRESHOLD: Final = -1
@@ -72,7 +68,10 @@ class Parts(Protocol):
 
 
 def open_picture(image: bytes) -> Picture:
-    """Decode an image to be checked.
+    """Decode an image to be checked, a large JPEG at a reduced scale.
+
+    That moves a hash as halving the pixels does, because PDQ's own filter steps with the
+    size: by 2 to 4 bits mostly, and 12 at most over soft photographs of 4 to 12 megapixels.
 
     Raises:
         ImageTooLarge: over a bound of bytes, pixels, side or the memory there is.
@@ -83,14 +82,16 @@ def open_picture(image: bytes) -> Picture:
 
 
 def fingerprint_image(image: bytes) -> Fingerprint:
-    """Decode an image and take all hashes of it, to be banked.
+    """Decode an image in full and take all hashes of it, to be banked.
+
+    A bank's hashes are exchanged, so they are those of all pixels.
 
     Raises:
         ImageTooLarge: over a bound of bytes, pixels, side or the memory there is.
         UnsupportedFormat: no bytes, or of no format that is read.
         UndecodableImage: torn, forged or over a bound of structure.
     """
-    return take_fingerprint(decode_reduced(image, BANK_SIDE_MIN))
+    return take_fingerprint(decode_grey(image))
 
 
 def warm_up() -> None:

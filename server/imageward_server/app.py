@@ -20,14 +20,14 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from imageward.v1 import bank_pb2_grpc, case_pb2_grpc, match_pb2_grpc
-from imageward_server import threads, transport
 from imageward_server.admission import Admission
 from imageward_server.cage.cage import Cage
+from imageward_server.calls import threads, transport
+from imageward_server.calls.interceptor import CallInterceptor
 from imageward_server.config import Config
 from imageward_server.errors import StoreUnavailable
 from imageward_server.hasher import Hasher
 from imageward_server.intake.opening import open_intake
-from imageward_server.interceptor import CallInterceptor
 from imageward_server.lifecycle import SERVICES, Lifecycle
 from imageward_server.replica import Progress, Replica
 from imageward_server.services.bank import BankService

@@ -10,10 +10,11 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from imageward_server import __version__, config, logs, serving
+from imageward_server import __version__, config, logs
 from imageward_server.intake.command import app as intake_app
+from imageward_server.processes import serving
+from imageward_server.processes.workers_command import show_workers
 from imageward_server.segments_command import app as segments_app
-from imageward_server.workers_command import show_workers
 
 EXIT_FAILED = 1
 EXIT_USAGE = 2

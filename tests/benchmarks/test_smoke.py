@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -68,3 +69,69 @@ def test_edits(tmp_path: Path) -> None:
     assert sum(kind["blocked"] for kind in told["negatives"].values()) == 0
     assert told["costs"]["as they are"]["hash_bits"] == 0
     assert told["crowded"]["50"]["false_blocks"] == 0
+
+
+def _report(folder: Path, *words: str) -> dict[str, Any]:
+    """Run a benchmark at its smallest; return the record that it wrote, having checked it."""
+    code = "from imageward_bench.cli import main; main()"
+    command = [sys.executable, "-c", code, *words, "--smoke", "--out", str(folder)]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=ENDS_S_MAX, check=False)
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    name = words[0]
+    told: dict[str, Any] = json.loads((folder / f"{name}.json").read_text())
+    assert told["benchmark"] == name
+    assert told["settings"]["seed"] == 1
+    assert {"command", "commit", "cpu", "versions", "when"} <= told["machine"].keys()
+    assert all(one["values"] for one in told["measures"])
+    page = (folder / f"{name}.md").read_text()
+    pictures = re.findall(r"\]\((.*?\.png)\)", page)
+    assert pictures
+    assert all((folder / one).read_bytes().startswith(b"\x89PNG") for one in pictures)
+    return told
+
+
+def test_load(tmp_path: Path) -> None:
+    """An open loop tells rates, latencies and statuses, for us, for ghz and for HdrHistogram."""
+    told = _report(tmp_path, "load")
+    assert told["details"]["median"]["wrong"] == 0
+    assert sum(told["details"]["median"]["statuses"].values()) == 400
+    ghz = json.loads((tmp_path / "load.ghz.json").read_text())
+    assert ghz["count"] == 400
+    assert {"average", "fastest", "slowest", "rps", "latencyDistribution"} <= ghz.keys()
+    assert ghz["fastest"] <= ghz["average"] <= ghz["slowest"]
+    lines = (tmp_path / "load.hgrm").read_text().split("\n")
+    assert lines[0].split() == ["Value", "Percentile", "TotalCount", "1/(1-Percentile)"]
+
+
+def test_capacity(tmp_path: Path) -> None:
+    """A ladder of rates is measured, and the echo beside the closed loop."""
+    told = _report(tmp_path, "capacity")
+    names = {one["name"].partition(": ")[2] for one in told["measures"]}
+    assert {"closed loop", "gRPC echo", "share of echo"} <= names
+    assert len(told["details"]["banks"][0]["points"]) >= 8
+
+
+def test_hash(tmp_path: Path) -> None:
+    """A check is timed with its stages, beside Pillow with pdqhash."""
+    told = _report(tmp_path, "hash")
+    names = {one["name"].partition(", ")[2] for one in told["measures"]}
+    assert {"imageward, a check", "Pillow + pdqhash", "decode", "hash", "regions"} <= names
+
+
+def test_freshness(tmp_path: Path) -> None:
+    """Every turn tells when a change was acknowledged and when each connection knew."""
+    told = _report(tmp_path, "freshness")
+    turns = told["details"]["turns"]
+    assert len(turns) == 5
+    assert all(0 < change["first_s"] <= change["last_s"] for turn in turns for change in turn)
+    assert told["details"]["checks_answered_meanwhile"] > 0
+
+
+def test_peers(tmp_path: Path) -> None:
+    """Imageward itself is measured as library and service, and finds everything."""
+    told = _report(tmp_path, "peers")
+    found = {one["name"]: one for one in told["details"]["peers"]}
+    assert found.keys() == {"imageward, service", "imageward, library"}
+    assert {one["recall"] for one in found.values()} == {1.0}
+    assert {one["extra"] for one in found.values()} == {0}
+    assert all(None not in one["told"]["added_s"] for one in found.values())

@@ -38,7 +38,7 @@ from imageward_server.store.engine import sqlite_url
 if TYPE_CHECKING:
     from conftest import People, Postman
 
-CASES = int(os.environ.get("IMAGEWARD_YEAR_CASES", "20"))
+CASES = int(os.environ.get("IMAGEWARD_YEAR_CASES", "10"))
 SEED = 20261122
 YEAR_S = 365 * 24 * 3600
 ROUND_S = 1800

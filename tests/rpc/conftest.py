@@ -18,7 +18,7 @@ from google.rpc import error_details_pb2, status_pb2
 from imageward_client import Client
 from imageward_server.app import Server
 
-END_S_MAX = 60
+END_S_MAX = 100
 Start = Callable[..., "Running"]
 
 

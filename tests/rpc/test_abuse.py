@@ -18,7 +18,7 @@ from imageward_bench.grpc_wire import PREFACE
 from imageward_bench.process_tree import look
 from imageward_bench.server_process import ServerProcess
 from imageward_client import Client
-from imageward_server.transport import HANDSHAKE_S_MAX
+from imageward_server.calls.transport import HANDSHAKE_S_MAX
 
 ABUSE_S = 1.0
 GREW_BYTES_MAX = 150_000_000

@@ -20,10 +20,10 @@ from imageward.v1.error_pb2 import ErrorReason
 from imageward_client import Client
 from imageward_client._rebuild import from_rpc_error
 from imageward_server.app import Server
+from imageward_server.calls.transport import MESSAGE_BYTES_MAX, METADATA_BYTES_MAX
 from imageward_server.config import Config
 from imageward_server.hasher import InProcessHasher
 from imageward_server.store.engine import FILE_NAME
-from imageward_server.transport import MESSAGE_BYTES_MAX, METADATA_BYTES_MAX
 
 ReadInfo = Callable[[grpc.RpcError], error_details_pb2.ErrorInfo]
 

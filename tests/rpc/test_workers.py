@@ -7,12 +7,14 @@ import json
 import os
 import select
 import signal
+import sqlite3
 import subprocess
 import sys
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +23,7 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from imageward_client import Client, HashQuery, ImagewardClientError, Verdict
+from imageward_server.store.engine import FILE_NAME
 
 if TYPE_CHECKING:
     from conftest import Running, Start
@@ -268,6 +271,20 @@ def test_two_signals_end_a_drain_that_has_long_to_wait(start: Start) -> None:
     assert running.wait()[0] == 0
     # Though connections were open, the port is free again at once.
     assert start(listen=running.target).target == running.target
+
+
+def test_a_server_whose_workers_cannot_come_up_again_ends(start: Start) -> None:
+    """It tries, later each time, and then ends with 1 and the reason."""
+    running = start("--log-format", "json")
+    (pid,) = running.worker_pids()
+    with closing(sqlite3.connect(running.data_dir / FILE_NAME)) as store, store:
+        store.execute("UPDATE alembic_version SET version_num = 'v999'")
+    os.kill(pid, signal.SIGKILL)
+    code, errors = running.wait()
+    assert code == 1
+    assert "format v999" in errors
+    told = [json.loads(line) for line in errors.splitlines() if '"worker died"' in line]
+    assert [one["replaced_in_s"] for one in told] == [0.1, 0.2, 0.4, 0.8]
 
 
 def _one_question_until(asked: threading.Event) -> Iterator[HashQuery]:

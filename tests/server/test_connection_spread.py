@@ -8,7 +8,7 @@ from contextlib import ExitStack
 
 import pytest
 
-from imageward_server import connection_spread
+from imageward_server.processes import connection_spread
 
 Listen = Callable[[int], list[socket.socket]]
 

@@ -6,7 +6,7 @@ import socket
 
 import pytest
 
-from imageward_server.listen_socket import reserve_port
+from imageward_server.processes.listen_socket import reserve_port
 
 
 def _join(port: int) -> socket.socket:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from imageward_server.roster import Roster, WorkerLine, read_rosters
+from imageward_server.processes.roster import Roster, WorkerLine, read_rosters
 
 LINE = WorkerLine(worker=1, pid=17, stage="serving", deaths=2)
 

@@ -112,8 +112,9 @@ def _measures(one: Found, objective: Objective) -> list[Measure]:
         made.append(Measure(f"{one.name}: share of echo", "ratio", "higher", ratios))
     if held := limit(one.points, objective):
         made.append(_rates(f"{one.name}: limit", held.repetitions))
-    if one.half:
-        values = tuple(figures.latency_ms.get("p99", 0.0) for figures in one.half.repetitions)
+    # Too few calls tell no slowest of a hundred: then there is nothing to compare.
+    if one.half and all("p99" in figures.latency_ms for figures in one.half.repetitions):
+        values = tuple(figures.latency_ms["p99"] for figures in one.half.repetitions)
         made.append(Measure(f"{one.name}: p99 at half", "ms", "lower", values))
     return made
 

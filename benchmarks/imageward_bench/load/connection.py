@@ -120,6 +120,7 @@ class Connection:
 
     def fail_all(self, status: int, reason: str) -> list[Answer]:
         """Answer every open call with a status: the connection is lost."""
+        self.leaving = True
         for stream_id in list(self._streams):
             self._end(stream_id, status, reason)
         while self._waiting:

@@ -139,7 +139,7 @@ def percentiles_ms(counted: HdrHistogram) -> dict[str, float]:
     told = {
         f"p{percentile:g}": counted.get_value_at_percentile(percentile) / 1000
         for percentile in PERCENTILES
-        if percentile <= PERCENTILES[0] or calls * (100 - percentile) / 100 >= BEYOND_MIN
+        if percentile <= PERCENTILES[0] or round(calls * (100 - percentile) / 100) >= BEYOND_MIN
     }
     return told | {
         "mean": counted.get_mean_value() / 1000,

@@ -12,7 +12,7 @@ from imageward_bench.load import options as opt
 from imageward_bench.machine import describe
 from imageward_bench.peers.catalogue import PEERS, Peer
 from imageward_bench.peers.report import NAMES, make_record, row_of, write_peers
-from imageward_bench.peers.run import RADIUS_BITS, make_data, run_peers
+from imageward_bench.peers.run import RADIUS_BITS, Outcome, make_data, run_peers
 from imageward_bench.report.page import shown
 
 EXIT_INEXACT = 1
@@ -37,9 +37,6 @@ def peers(
     # Without the network and minutes of time, only what needs no environment of its own.
     chosen = [one for one in _chosen(only) if not (smoke and one.packages and not only)]
     console, machine = Console(), describe()
-    outcomes = {
-        count: list(run_peers(chosen, make_data(count, queries, seed), console)) for count in sizes
-    }
     settings = {
         "bank_sizes": sizes,
         "radius_bits": RADIUS_BITS,
@@ -47,7 +44,11 @@ def peers(
         "only": only or None,
         "seed": seed,
     }
-    write_peers(make_record(settings, outcomes, machine), outcomes, out)
+    outcomes: dict[int, list[Outcome]] = {}
+    for count in sizes:
+        outcomes[count] = list(run_peers(chosen, make_data(count, queries, seed), console))
+        # The next size may take an hour.
+        write_peers(make_record(settings, outcomes, machine), outcomes, out)
     for count, found in outcomes.items():
         table = Table(*(NAMES[place] for place in SHOWN), title=f"{count:,} hashes")
         for one in found:

@@ -28,7 +28,7 @@ class CagedPicture:
     """A picture in a cell, as `imageward_index.picture.Picture` is one in this process.
 
     Each of its hashes is taken when it is first asked for, and may then raise what
-    `Cage.look` raises. The pyramids of its queries have no edges.
+    `Cage.look` raises.
     """
 
     def __init__(self, job: Job) -> None:

@@ -16,8 +16,8 @@ from imageward_server.cage.protocol import MEMORY_BYTES, MESSAGE_BYTES, Message,
 if TYPE_CHECKING:
     from imageward_server.cage.zygote_process import ZygoteProcess
 
-SLOW_NICENESS: Final = 10
-"""A tenth of the processor where others want it too."""
+SLOW_NICENESS: Final = 19
+"""A sixtieth of a processor where others want it too."""
 
 KEPT_BYTES: Final = 4 * 2**20
 """Of the memory shared with a cell, between jobs. Few images and no results are larger."""

@@ -98,6 +98,8 @@ def _be_cell(link: int, memory: int, zygote: int) -> NoReturn:
     try:
         shared = mmap.mmap(memory, MEMORY_BYTES)
         null_streams()
+        # The first picture copies the zygote's pages, and takes twice as long.
+        warm_up()
         os.dup2(link, _FIRST_FREE)
         os.closerange(_FIRST_FREE + 1, _DESCRIPTORS_MAX)
         held = lock_in(zygote)

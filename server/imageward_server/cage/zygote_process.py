@@ -76,7 +76,9 @@ class ZygoteProcess:
             pass_fds=(theirs.fileno(),),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
-            start_new_session=True,
+            # Not of the terminal's signals, but of the server's session: Linux weighs
+            # priorities within a session only, and the slow cells' must count beside ours.
+            process_group=0,
         )
         theirs.close()
         try:

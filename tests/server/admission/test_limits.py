@@ -11,10 +11,10 @@ from imageward_server.admission import Admission, Call, Priority, Quota, Rates
 from imageward_server.admission.door import Door
 from imageward_server.admission.rates import CALLERS_REMEMBERED_MAX
 from imageward_server.admission.watchdog import Watchdog, Watched
-from imageward_server.caller import caller_of
+from imageward_server.calls.caller import caller_of
+from imageward_server.calls.inline import InlineExecutor
+from imageward_server.calls.kinds import ADDED_ENTRIES_MAX, CHECK_HASHES_MAX, kind_of
 from imageward_server.errors import Overloaded, RateLimited
-from imageward_server.inline import InlineExecutor
-from imageward_server.kinds import ADDED_ENTRIES_MAX, CHECK_HASHES_MAX, kind_of
 
 URGENT, CHECK, BULK = Priority.URGENT, Priority.CHECK, Priority.BULK
 MATCH, BANK = "/imageward.v1.MatchService/", "/imageward.v1.BankService/"

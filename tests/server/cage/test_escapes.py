@@ -106,13 +106,13 @@ def test_a_lie_is_not_believed(planted: Cage, name: str) -> None:
     assert counted(planted, Retirement.LYING) == before + 1
 
 
-def test_an_overrun_ends_in_time(planted: Cage) -> None:
+def test_an_overrun_ends_in_time(planted: Cage, time_s_max: float) -> None:
     """A cell that computes for ever is killed, and its caller told, within 1.2 s of the call."""
     begun = time.monotonic()
     # On a busy machine it may have had too little of a processor to be blamed.
     with pytest.raises((ImageTooCostly, TooManyCostlyImages), match=r"1\.0 s"):
         attempt(planted, "spin")
-    assert time.monotonic() - begun < 1.2
+    assert time.monotonic() - begun < time_s_max
 
 
 def test_a_starved_cell_is_not_blamed(planted: Cage) -> None:
@@ -129,7 +129,7 @@ def test_a_deadline_ends_it_earlier(planted: Cage) -> None:
     begun = time.monotonic()
     with pytest.raises(DeadlineExceeded):
         attempt(planted, "spin", 0.2)
-    assert time.monotonic() - begun < 0.8
+    assert time.monotonic() - begun < 0.9
     assert counted(planted, Retirement.ABANDONED) == before + 1
 
 
@@ -161,7 +161,7 @@ def test_a_cell_cannot_print(planted: Cage, capfd: pytest.CaptureFixture[str]) -
     assert capfd.readouterr() == ("", "")
 
 
-def test_slow_places_are_few(planted: Cage) -> None:
+def test_slow_places_are_few(planted: Cage, time_s_max: float) -> None:
     """While one image takes long, another that does is refused with a hint to come again."""
     ends: list[type[Exception]] = []
     begun = time.monotonic()
@@ -179,4 +179,4 @@ def test_slow_places_are_few(planted: Cage) -> None:
         thread.join()
     assert ends[0] is TooManyCostlyImages
     assert len(ends) == 2
-    assert time.monotonic() - begun < 1.5
+    assert time.monotonic() - begun < time_s_max + 0.3

@@ -35,7 +35,7 @@ def make_pages(intake: Intake) -> ASGIApp:
     groups = (PersonPages, StatusPages, StaffPages, ConsolePages, PartnerPages)
     routes = [route for group in groups for route in group(site).routes()]
     app = Starlette(
-        routes=[*routes, Route("/style.css", _send_style)],
+        routes=[*routes, Route("/style.css", _send_style), Route("/favicon.ico", _send_nothing)],
         exception_handlers=dict.fromkeys(
             (PageRefusal, CaseNotFound, HTTPException, Exception), partial(_refuse, site)
         ),
@@ -46,6 +46,12 @@ def make_pages(intake: Intake) -> ASGIApp:
 def _send_style(request: Request) -> Response:
     del request
     return FileResponse(_STYLE, media_type="text/css")
+
+
+def _send_nothing(request: Request) -> Response:
+    """Answer what browsers ask for unasked."""
+    del request
+    return Response(status_code=204)
 
 
 def _refuse(site: Site, request: Request, error: Exception) -> Response:

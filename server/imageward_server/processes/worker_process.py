@@ -11,7 +11,7 @@ import sys
 import time
 from collections.abc import Iterator
 
-from imageward_server.worker_link import GO, LOAD, LOOK, Orders
+from imageward_server.processes.worker_link import GO, LOAD, LOOK, Orders
 
 READ_BYTES = 4096
 
@@ -38,7 +38,7 @@ class WorkerProcess:
         self.stage_since_s = time.monotonic()
         self.kill_due_s: float | None = None
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "imageward_server.worker"],
+            [sys.executable, "-m", "imageward_server.processes.worker"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             bufsize=0,

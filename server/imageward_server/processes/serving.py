@@ -9,9 +9,9 @@ import structlog
 
 from imageward_server import __version__
 from imageward_server.config import Config
-from imageward_server.listen_socket import reserve_port, split_address
-from imageward_server.roster import Roster
-from imageward_server.supervisor import Supervisor
+from imageward_server.processes.listen_socket import reserve_port, split_address
+from imageward_server.processes.roster import Roster
+from imageward_server.processes.supervisor import Supervisor
 
 log = structlog.get_logger(__name__)
 

@@ -23,12 +23,12 @@ import structlog
 from google.protobuf.message import DecodeError
 
 from imageward_index.errors import ImagewardError
-from imageward_server import threads
 from imageward_server.admission import Admission, Call, House, Visit
-from imageward_server.caller import caller_of
+from imageward_server.calls import threads
+from imageward_server.calls.caller import caller_of
+from imageward_server.calls.inline import InlineExecutor
+from imageward_server.calls.kinds import Kind, kind_of
 from imageward_server.errors import InvalidRequest, Overloaded, TooManyStreams, UnknownMethod
-from imageward_server.inline import InlineExecutor
-from imageward_server.kinds import Kind, kind_of
 from imageward_server.lifecycle import Lifecycle
 from imageward_server.status import Status, foreign_status, internal_status, status_of
 

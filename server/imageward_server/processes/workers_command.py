@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from imageward_server.roster import read_rosters
+from imageward_server.processes.roster import read_rosters
 
 DataDir = Annotated[
     Path, typer.Option(help="Data folder of the server.", exists=True, file_okay=False)

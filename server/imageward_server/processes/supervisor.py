@@ -22,9 +22,10 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from imageward_server.roster import Roster, WorkerLine
-from imageward_server.worker_link import CHANGED, LOADED, SERVING, Orders
-from imageward_server.worker_process import Stage, WorkerProcess
+from imageward_server.processes.roster import Roster, WorkerLine
+from imageward_server.processes.worker_link import CHANGED, LOADED, SERVING, Orders
+from imageward_server.processes.worker_process import Stage, WorkerProcess
+from imageward_server.worker_place import BACKOFF_MAX_S, Place
 
 if TYPE_CHECKING:
     from imageward_server.config import Config
@@ -32,13 +33,8 @@ if TYPE_CHECKING:
 log = structlog.get_logger(__name__)
 
 EXIT_FAILED = 1
-# A worker that dies is replaced after so long, twice as long each time, up to the maximum.
-BACKOFF_FIRST_S = 0.1
-BACKOFF_MAX_S = 30.0
-# Who has served this long died of something new.
-STEADY_S = 60.0
 # So many deaths in a row before one serves, while no other does, and nothing will help.
-FAILURES_MAX = 5
+FAILURES_MAX = 4
 # What a worker may take beyond its notice and grace, to close what is open.
 CLOSE_S_MAX = 10.0
 # How often a supervisor that takes over looks whether the one before is gone.
@@ -46,36 +42,6 @@ ROSTER_WAIT_S = 0.2
 
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 RESTART_SIGNAL = signal.SIGUSR2
-
-
-class Place:
-    """One of the workers that there should be, whoever holds it now.
-
-    Attributes:
-        worker: who holds it; None while nobody does.
-        successor: who will, once it serves.
-        deaths: how many died in it.
-        failures: how many died in a row without having served for long.
-        due_s: when it is to be filled again; None when it need not be.
-    """
-
-    def __init__(self, number: int) -> None:
-        self.number = number
-        self.worker: WorkerProcess | None = None
-        self.successor: WorkerProcess | None = None
-        self.deaths = 0
-        self.failures = 0
-        self.due_s: float | None = None
-
-    def died(self, worker: WorkerProcess) -> float:
-        """Note a death; return the seconds after which it is to be filled again."""
-        served_long = worker.stage is Stage.SERVING and worker.in_stage_s() >= STEADY_S
-        self.worker = None
-        self.deaths += 1
-        self.failures = 1 if served_long else self.failures + 1
-        delay_s = min(BACKOFF_FIRST_S * 2.0 ** (self.failures - 1), BACKOFF_MAX_S)
-        self.due_s = time.monotonic() + delay_s
-        return delay_s
 
 
 class Supervisor:
@@ -192,6 +158,8 @@ class Supervisor:
             place.successor = None
             self._to_restart.clear()
             log.error("restart given up: the successor died", worker=worker.number, exit_code=code)
+            if place.worker is None:  # it has died meanwhile, and the successor was to follow
+                place.due_s = time.monotonic()
         elif self._stopping:
             place.worker = None
             if code not in (0, -signal.SIGTERM):  # which ends those that only load
@@ -271,8 +239,14 @@ class Supervisor:
 
     def _fill(self, place: Place) -> None:
         place.due_s = None
-        if place.successor is None:
+        if place.successor is not None:
+            return
+        try:
             place.worker = self._start_worker(place)
+        except OSError as error:  # no memory or no process to be had: the others go on
+            place.due_s = time.monotonic() + BACKOFF_MAX_S
+            log.error("worker not started", worker=place.number, error=str(error))  # noqa: TRY400 - the error says all
+        else:
             place.worker.load()
 
     def _to_load(self, places: Iterable[Place]) -> None:

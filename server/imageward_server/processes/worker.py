@@ -1,4 +1,4 @@
-"""One worker process: `python -m imageward_server.worker`, started by the supervisor alone.
+"""One worker: a process of `imageward_server.processes.worker`, started by the supervisor.
 
 It reads the store when it is told to, says `loaded`, and serves when it is told to. It ends
 when it is asked to (SIGTERM), and with its supervisor, however that ends.
@@ -20,9 +20,9 @@ from imageward_index.errors import ImagewardError
 from imageward_server import logs
 from imageward_server.app import Server
 from imageward_server.config import Config
-from imageward_server.connection_spread import spread_connections
-from imageward_server.load_progress import LoadProgress
-from imageward_server.worker_link import CHANGED, GO, LOAD, LOADED, LOOK, SERVING, Orders
+from imageward_server.processes.connection_spread import spread_connections
+from imageward_server.processes.load_progress import LoadProgress
+from imageward_server.processes.worker_link import CHANGED, GO, LOAD, LOADED, LOOK, SERVING, Orders
 
 log = structlog.get_logger(__name__)
 

@@ -1,0 +1,1 @@
+"""What is around every call, whatever it asks: limits, admission, decoding, errors."""
