@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -13,7 +14,8 @@ from imageward_server.app import Server
 from imageward_server.cage.cage import Cage
 from imageward_server.config import Config
 
-# One of each kind of end: refused by its header, by its structure, by the clock.
+# One of each kind of end: refused by its header, by its structure, by the clock if the
+# machine is slow.
 BOMBS = ["png 100 MP with alpha", "jpeg 506 scans", "png 40 MP in colour", "gif 25 MP"]
 
 
@@ -63,8 +65,8 @@ def test_what_takes_too_long_is_told(client: Client) -> None:
 def test_a_bomb_is_refused_and_the_next_picture_served(
     client: Client, photograph: Callable[[str], bytes], name: str
 ) -> None:
-    """However a bomb ends, the next caller gets a verdict."""
-    with pytest.raises((InvalidImage, TooManyCostlyImages)):
+    """However a bomb ends, refused or decoded in time, the next caller gets a verdict."""
+    with contextlib.suppress(InvalidImage, TooManyCostlyImages):
         client.check_image(FAMILIES[name]())
     assert client.check_image(photograph("coffee.png")).verdict is Verdict.ALLOW
 
@@ -72,7 +74,11 @@ def test_a_bomb_is_refused_and_the_next_picture_served(
 def test_few_may_take_long_at_once(caged: Server) -> None:
     """TOO_MANY_COSTLY_IMAGES, RESOURCE_EXHAUSTED, with the time to come again."""
     assert isinstance(caged._hasher, Cage)
-    caged._hasher.pool._slow_free -= 1
+    pool = caged._hasher.pool
+    with pool._changed:
+        # The cell of a bomb before this may still be on its way out.
+        assert pool._changed.wait_for(lambda: pool._slow_free == 1, timeout=20)
+        pool._slow_free = 0
     try:
         with (
             Client(f"127.0.0.1:{caged.port}", timeout_s=0.9) as hasty,
@@ -80,6 +86,6 @@ def test_few_may_take_long_at_once(caged: Server) -> None:
         ):
             hasty.check_image(FAMILIES["jpeg 36 MP"]())
     finally:
-        caged._hasher.pool._slow_free += 1
+        pool._slow_free = 1
     assert caught.value.code == "RESOURCE_EXHAUSTED"
     assert caught.value.retry_after_s == 1.0

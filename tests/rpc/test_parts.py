@@ -47,6 +47,13 @@ def _bank(client: Client, photograph: Photograph) -> tuple[str, ...]:
     return tuple(result.entry_id or "" for result in answer.results)
 
 
+def _patch(image: bytes) -> bytes:
+    """Cover a ninth of an image."""
+    picture = cv2.imdecode(np.frombuffer(image, np.uint8), cv2.IMREAD_COLOR)
+    picture[: picture.shape[0] // 3, : picture.shape[1] // 3] = 128
+    return cv2.imencode(".jpg", picture)[1].tobytes()
+
+
 def _crop(image: bytes, *, mirrored: bool = False) -> bytes:
     picture = cv2.imdecode(np.frombuffer(image, np.uint8), cv2.IMREAD_COLOR)
     rows, columns = picture.shape[:2]
@@ -87,12 +94,13 @@ def test_withdrawn_and_restored_parts(
 
 def test_a_policy_weighs_parts(client: Client, entry_ids: tuple[str, ...], crop: bytes) -> None:
     """A bank may ask for more coverage, and have a person look at what is below."""
+    patched = _patch(crop)
     bank = client.update_bank("bank", coverage_min=1.0)
     assert (bank.coverage_min, bank.review_doubtful) == (1.0, False)
-    assert client.check_image(crop).verdict is Verdict.ALLOW
+    assert client.check_image(patched).verdict is Verdict.ALLOW
     bank = client.update_bank("bank", review_doubtful=True)
     assert (bank.coverage_min, bank.review_doubtful) == (1.0, True)
-    answer = client.check_image(crop)
+    answer = client.check_image(patched)
     assert (answer.verdict, answer.entry_ids) == (Verdict.REVIEW, (entry_ids[1],))
     with pytest.raises(InvalidRequest, match="coverage_min"):
         client.update_bank("bank", coverage_min=1.5)

@@ -12,7 +12,7 @@ from imageward_server.lifecycle import SERVICES, Lifecycle
 
 SERVING = health_pb2.HealthCheckResponse.SERVING
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
-EVERY_NAME = ("", "imageward.v1.MatchService", "imageward.v1.BankService")
+EVERY_NAME = ("", *(f"imageward.v1.{name}Service" for name in ("Match", "Bank", "Case")))
 
 
 def health(lifecycle: Lifecycle) -> set[int]:
