@@ -125,6 +125,22 @@ def test_pages_are_bounded_and_meet_without_a_gap(store: Store, make_entries: Ma
     assert len(follower.active) == 225
 
 
+def test_a_page_is_bounded_by_its_entries(
+    store: Store, make_entries: MakeEntries, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The change that fills a page is its last; one that is larger than a page has its own."""
+    monkeypatch.setattr(feed, "ENTRIES_PER_PAGE", 5)
+    store.create_bank("known", Policy())
+    for number, count in enumerate((3, 3, 1, 9, 2)):
+        store.add_entries("known", f"request {number}", make_entries(count, seed=number))
+    follower, ends = Follower(), []
+    while page := store.changes_after(follower.revision):
+        follower.apply(page)
+        ends.append(page.revision)
+    assert ends == [3, 5, 6]
+    follower.insist_on(store)
+
+
 @pytest.mark.parametrize("revision", [0, 1, 5, 64, 70])
 def test_a_page_may_be_applied_late_or_twice(
     store: Store, make_entries: MakeEntries, revision: int
