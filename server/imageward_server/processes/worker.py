@@ -47,7 +47,6 @@ class Worker:
         self._writing = threading.Lock()
         self._may_load = threading.Event()
         self._may_serve = threading.Event()
-        self._stopping = threading.Event()
         self._server: Server | None = None
 
     def run(self) -> None:
@@ -64,20 +63,15 @@ class Worker:
         server.load(LoadProgress(f"worker {self._number}"))
         self._say(LOADED)
         self._may_serve.wait()
-        signal.signal(signal.SIGTERM, self._on_term)
+        terms = _hear_terms()
         server.listen()
         spread = spread_connections(server.port, self._config.workers)
         log.info("listening", port=server.port, spread=spread)
         server.serve()
         self._say(SERVING)
-        self._stopping.wait()
+        os.read(terms, 1)
+        threading.Thread(target=_hasten_at_another, args=(server, terms), daemon=True).start()
         server.stop()
-
-    def _on_term(self, _number: int, _frame: object) -> None:
-        if self._stopping.is_set() and self._server is not None:
-            # Not here: what this signal interrupts may hold the server's locks.
-            threading.Thread(target=self._server.hasten).start()
-        self._stopping.set()
 
     def _say(self, word: bytes) -> None:
         # A supervisor that is gone ends this process in a moment; nothing is to be said.
@@ -94,6 +88,25 @@ class Worker:
             elif word == LOOK and self._server is not None:
                 self._server.look()
         end_with_supervisor()
+
+
+def _hear_terms() -> int:
+    """Take SIGTERM from now on; return a pipe that has a byte for each.
+
+    A handler would not do. The kernel may give the signal to a thread of gRPC's, and then
+    nothing wakes the main thread to run a handler in; and what a handler interrupts may
+    hold the lock that it needs.
+    """
+    heard, told = os.pipe()
+    os.set_blocking(told, False)
+    signal.set_wakeup_fd(told, warn_on_full_buffer=False)
+    signal.signal(signal.SIGTERM, lambda *_: None)
+    return heard
+
+
+def _hasten_at_another(server: Server, terms: int) -> None:
+    os.read(terms, 1)
+    server.hasten()
 
 
 def end_with_supervisor() -> None:
