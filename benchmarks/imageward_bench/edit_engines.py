@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 from imageward_bench.decoys import Decoys
 from imageward_bench.edits import decode
 from imageward_bench.memory_bank import MemoryBank
-from imageward_index.cascade import THOROUGH, Answer, Pass, look_up
+from imageward_index.answer import THOROUGH, Answer, Pass
+from imageward_index.cascade import look_up
 from imageward_index.decode import decode_grey
 from imageward_index.fingerprint import Fingerprint
 from imageward_index.pdq import hash_grey

@@ -17,7 +17,7 @@ from imageward_bench.edit_engines import Imageward
 from imageward_bench.edit_run import Tally, measure_recall
 from imageward_bench.edit_suite import EDITS
 from imageward_bench.edits import Picture, decode, jpeg
-from imageward_index.cascade import FAST, THOROUGH
+from imageward_index.answer import FAST, THOROUGH
 from imageward_index.decode import decode_grey
 from imageward_index.pdq import hash_grey
 from imageward_index.picture import fingerprint_image, open_picture

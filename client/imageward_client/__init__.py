@@ -9,7 +9,7 @@
 
 1. `Client` blocks, `AsyncClient` awaits; both have one method a call of the contract.
 2. Every call has a deadline, 2 s unless you say otherwise. What may be sent twice
-   is retried while the server is unavailable, within one budget (`RetryPolicy`).
+   is retried while the server is unavailable, within a budget (`RetryPolicy`).
 3. A call without an answer raises an `ImagewardClientError`; the tree is in
    `imageward_client.errors`. Its absence is never an ALLOW: decide what your
    frontend does with an upload that could not be checked.

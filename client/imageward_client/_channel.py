@@ -1,7 +1,7 @@
 """How a channel behaves: message sizes, keepalive, reconnection, retries.
 
 gRPC's own retries do the work, from a service config made here: they know
-whether a server has seen a call, share one budget and keep the caller's
+whether a server has seen a call, have a budget and keep the caller's
 deadline. See https://github.com/grpc/proposal/blob/master/A6-client-retries.md.
 """
 
@@ -45,8 +45,8 @@ class RetryPolicy:
 
     The budget is what keeps retries from drowning a server that is in trouble:
     each failure takes a token, each success returns `budget_refill` of one, and
-    nothing is retried while half of the tokens or fewer are left. All clients of
-    one target in a process share it.
+    nothing is retried while half of the tokens or fewer are left. Each of a client's
+    channels has one of its own.
 
     Attributes:
         attempts_max: sendings of a call in all, 1..5; 1 never retries.

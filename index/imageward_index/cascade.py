@@ -23,7 +23,6 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from imageward_index.answer import (
-    FAST,
     THOROUGH,
     Answer,
     Corners,
@@ -45,19 +44,8 @@ from imageward_index.geometry import (
 )
 from imageward_index.pdq import QUALITY_MIN, Orientation, OrientedHashes
 from imageward_index.picture import Parts
-from imageward_index.searchable import Searchable, WholeHits
+from imageward_index.searchable import Searchable
 from imageward_index.vote import Candidate, CodeHits, rank_candidates
-
-__all__ = [
-    "FAST",
-    "THOROUGH",
-    "Answer",
-    "Finding",
-    "Pass",
-    "Searchable",
-    "WholeHits",
-    "look_up",
-]
 
 NEAR_BITS: Final = 4
 FAR_BITS: Final = 6

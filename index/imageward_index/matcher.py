@@ -17,7 +17,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from imageward_index.cascade import Finding, Pass, look_up
+from imageward_index.answer import Finding, Pass
+from imageward_index.cascade import look_up
 from imageward_index.entry_id import bank_number_of
 from imageward_index.fingerprint import Fingerprint
 from imageward_index.index import Index

@@ -13,11 +13,13 @@ from imageward_bench.edit_suite import EDITS, Edit
 from imageward_bench.edits import decode, jpeg
 from imageward_bench.memory_bank import MemoryBank
 from imageward_bench.negatives import OVERLAYS, made_up, under
+from imageward_index.answer import FAST, THOROUGH, Answer, Pass
 from imageward_index.box import WHOLE_IMAGE
-from imageward_index.cascade import FAST, PASS_COST_S, THOROUGH, Answer, Pass, WholeHits, look_up
+from imageward_index.cascade import PASS_COST_S, look_up
 from imageward_index.decode import decode_grey
 from imageward_index.fingerprint import Fingerprint
 from imageward_index.picture import Picture, fingerprint_image, open_picture, take_fingerprint
+from imageward_index.searchable import WholeHits
 from imageward_index.vote import CodeHits
 
 Photograph = Callable[[str], bytes]

@@ -11,7 +11,7 @@ import pytest
 from numpy.typing import NDArray
 
 from imageward_index import matcher as matcher_module
-from imageward_index.cascade import Finding, Pass
+from imageward_index.answer import Finding, Pass
 from imageward_index.decode import decode_grey
 from imageward_index.entry_id import bank_number_of, make_entry_id
 from imageward_index.geometry import Query
