@@ -7,7 +7,9 @@ reader and turns writer fails when another wrote in between.
 
 from __future__ import annotations
 
+import random
 import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,8 +21,13 @@ from sqlalchemy import event
 from imageward_server.errors import DataCorrupt, StoreUnavailable
 
 FILE_NAME = "imageward.sqlite3"
-# How long a writer waits for another process's transaction.
-BUSY_TIMEOUT_MS = 5000
+# How long a writer waits for its turn, and a statement for another's checkpoint.
+BUSY_TIMEOUT_MS = 15_000
+# How often a waiting writer asks, at least and at most. SQLite's own wait asks ten
+# times a second after a while and then hardly ever hits the gap between two
+# transactions of busy writers whose disk is slow; the spread keeps waiting writers
+# from asking in step.
+_TURN_ASKED_S = (0.001, 0.004)
 # The lower byte of SQLite's error codes is the kind; the upper ones say more of it.
 _KIND_MASK = 0xFF
 
@@ -93,9 +100,12 @@ def _translated() -> Iterator[None]:
 
 
 def _says_corrupt(error: BaseException | None) -> bool:
+    return _kind(error) in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+
+
+def _kind(error: BaseException | None) -> int:
     # Errors of Python's own module, such as a value that cannot be bound, have no code.
-    kind = getattr(error, "sqlite_errorcode", 0) & _KIND_MASK
-    return kind in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+    return getattr(error, "sqlite_errorcode", 0) & _KIND_MASK
 
 
 def _configure_sqlite(connection: sqlite3.Connection, _record: Any) -> None:  # noqa: ANN401 - SQLAlchemy's hook
@@ -115,5 +125,28 @@ def _configure_sqlite(connection: sqlite3.Connection, _record: Any) -> None:  # 
 
 
 def _begin_sqlite(connection: sa.Connection) -> None:
-    writes = connection.get_execution_options().get("imageward_writes", False)
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+    if connection.get_execution_options().get("imageward_writes", False):
+        _begin_as_writer(connection)
+    else:
+        connection.exec_driver_sql("BEGIN")
+
+
+def _begin_as_writer(connection: sa.Connection) -> None:
+    """Take the turn to write, asking often: all who wait then come next equally likely."""
+    connection.exec_driver_sql("PRAGMA busy_timeout=0")
+    end = time.monotonic() + BUSY_TIMEOUT_MS / 1000
+    try:
+        while not _took_turn(connection, last=time.monotonic() >= end):
+            time.sleep(random.uniform(*_TURN_ASKED_S))  # noqa: S311 - no secret hangs on it
+    finally:
+        connection.exec_driver_sql(f"PRAGMA busy_timeout={BUSY_TIMEOUT_MS}")
+
+
+def _took_turn(connection: sa.Connection, *, last: bool) -> bool:
+    try:
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+    except sa.exc.OperationalError as error:
+        if last or _kind(error.orig) != sqlite3.SQLITE_BUSY:
+            raise
+        return False
+    return True

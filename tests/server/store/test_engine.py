@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from pathlib import Path
+from threading import Event
 from typing import TYPE_CHECKING
 
 import pytest
@@ -19,6 +21,10 @@ from imageward_server.store.schema import bank, entry, request
 
 if TYPE_CHECKING:
     from conftest import MakeEntries
+
+# A commit on a disk that takes its time.
+SLOW_COMMIT_S = 0.1
+PATIENCE_S = 60
 
 
 @pytest.fixture
@@ -44,7 +50,7 @@ def opened(url: str) -> Iterator[sa.Engine]:
         ("synchronous", 2),
         ("foreign_keys", 1),
         ("secure_delete", 1),
-        ("busy_timeout", 5000),
+        ("busy_timeout", 15_000),
     ],
 )
 @pytest.mark.parametrize("side", [reading, writing])
@@ -94,6 +100,29 @@ def test_a_writer_begins_as_one(store: Store, url: str, monkeypatch: pytest.Monk
             pytest.fail("two writers are inside")
         with reading(other) as connection:
             assert len(connection.execute(sa.select(bank)).all()) == 1
+
+
+def test_a_writer_gets_its_turn_beside_one_that_hardly_pauses(store: Store, path: Path) -> None:
+    """A writer comes in although another, on a slow disk, begins again as soon as it is done."""
+    inside, done = Event(), Event()
+
+    def write_without_pause() -> None:
+        with closing(sqlite3.connect(path, timeout=PATIENCE_S, isolation_level=None)) as connection:
+            while not done.is_set():
+                connection.execute("BEGIN IMMEDIATE")
+                inside.set()
+                done.wait(SLOW_COMMIT_S)
+                connection.execute("COMMIT")
+
+    with ThreadPoolExecutor(1) as pool:
+        rival = pool.submit(write_without_pause)
+        try:
+            assert inside.wait(PATIENCE_S)
+            for number in range(4):
+                store.create_bank(f"bank-{number}", Policy())
+        finally:
+            done.set()
+        rival.result(PATIENCE_S)
 
 
 def test_a_reader_sees_one_state(store: Store) -> None:
