@@ -20,6 +20,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from imageward.v1 import bank_pb2_grpc, case_pb2_grpc, match_pb2_grpc
+from imageward_server.access import Access
 from imageward_server.admission import Admission
 from imageward_server.cage.cage import Cage
 from imageward_server.calls import threads, transport
@@ -66,6 +67,7 @@ class Server:
             config.cage_cells or config.compute_threads, config.cage_slow_cells
         )
         self._lifecycle = Lifecycle()
+        self._access = Access(config.access_rules)
         self._store = open_store(config)
         self._replica = Replica(
             self._store,
@@ -82,7 +84,9 @@ class Server:
             held_bytes_max=config.held_bytes_max,
             caller_calls_per_s=config.caller_calls_per_s,
         )
-        self._interceptor = CallInterceptor(self._lifecycle, self._admission, config.deadline_s)
+        self._interceptor = CallInterceptor(
+            self._lifecycle, self._admission, self._access, config.deadline_s
+        )
         self._grpc = self._build(share_port=share_port)
         self._hastened = threading.Event()
         self.port = 0

@@ -11,7 +11,7 @@ import os
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_settings import (
@@ -22,10 +22,18 @@ from pydantic_settings import (
     SettingsError,
 )
 
+from imageward_server.access import Credential, Rules
+from imageward_server.access.credential import Name
+from imageward_server.access.identity import NAME_PATTERN
+
+# Each is held by every worker, and sent to it at a reload.
+CREDENTIALS_MAX = 10_000
 ENV_PREFIX = "IMAGEWARD_SERVER_"
 # Named by --config or this variable.
 ENV_FILE = ENV_PREFIX + "CONFIG"
 PORT_MAX = 65_535
+# A credential's name, or a certificate's SHA-256 fingerprint.
+REVOKED_PATTERN = rf"^({NAME_PATTERN}|[0-9a-f]{{64}})$"
 
 
 class InvalidConfig(Exception):
@@ -55,6 +63,16 @@ class Config(BaseSettings):
     )
     allow_plaintext: bool = Field(
         default=False, description="Listen without TLS on an address that other machines reach."
+    )
+    credentials: dict[Name, Credential] = Field(
+        default_factory=dict,
+        max_length=CREDENTIALS_MAX,
+        description="Who may call and sign in, as what: tables by name.",
+    )
+    revoked: frozenset[Annotated[str, Field(pattern=REVOKED_PATTERN)]] = Field(
+        frozenset(),
+        max_length=CREDENTIALS_MAX,
+        description="Names, and SHA-256 fingerprints of client certificates, to refuse.",
     )
     surfaces: frozenset[str] = Field(
         frozenset({"FACEBOOK", "INSTAGRAM", "MESSENGER"}),
@@ -156,6 +174,11 @@ class Config(BaseSettings):
                 "with TLS in front, or set allow_plaintext"
             )
         return self
+
+    @property
+    def access_rules(self) -> Rules:
+        """Who may call: everybody, where there is no credential at all."""
+        return Rules(self.credentials, self.revoked, is_open=not self.credentials)
 
     @classmethod
     def settings_customise_sources(

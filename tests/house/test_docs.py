@@ -37,9 +37,11 @@ def test_every_setting_is_in_operations(name: str) -> None:
 
 
 def test_every_setting_has_a_flag_and_every_flag_is_in_operations() -> None:
-    """The flags of `serve` are the settings, `--config` and `--take-over`, which is no state."""
+    """But for who may call, which is written down; and `--take-over` is no state."""
     flags = {option.name: option.opts[0] for option in SERVE.params}
-    assert flags.keys() - {"config_file", "take_over", "help"} == Config.model_fields.keys()
+    assert flags.keys() - {"config_file", "take_over", "help"} == (
+        Config.model_fields.keys() - {"credentials", "revoked"}
+    )
     assert [flag for flag in flags.values() if flag not in OPERATIONS] == []
 
 

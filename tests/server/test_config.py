@@ -112,6 +112,8 @@ def test_every_setting_can_be_set_from_every_source(
         "store_url": "postgresql+psycopg://db/imageward",
         "listen": "[::1]:0",
         "allow_plaintext": True,
+        "credentials": {"feed": {"role": "frontend", "methods": ["CheckImage"]}},
+        "revoked": ["gone", "ab" * 32],
         "surfaces": ["SURFACE_2", "ONE"],
         "call_threads": 3,
         "compute_threads": 2,
@@ -136,11 +138,17 @@ def test_every_setting_can_be_set_from_every_source(
     assert values.keys() == Config.model_fields.keys()
     expected = Config(**values)
     assert load(values).config == expected
-    file = write_file("\n".join(f"{name} = {json.dumps(v)}" for name, v in values.items()))
+    file = write_file("\n".join(f"{name} = {_toml(value)}" for name, value in values.items()))
     assert load({}, file).config == expected
     set_environment(**{n: v if isinstance(v, str) else json.dumps(v) for n, v in values.items()})
     assert load({}).config == expected
     assert set(load({}).origins.values()) == {"environment"}
+
+
+def _toml(value: object) -> str:
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{name} = {_toml(one)}" for name, one in value.items()) + "}"
+    return json.dumps(value)
 
 
 @pytest.mark.parametrize("name", ["lisen", "config", "_env_file", "_cli_parse_args", "Listen"])
@@ -229,6 +237,33 @@ def test_a_bad_value_is_named_with_its_origin(
         load({})
     assert name in str(refusal.value)
     assert "environment" in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    "credential",
+    [
+        {},
+        {"role": "developer"},
+        {"role": "king"},
+        {"role": "frontend", "secret_hash": "plain"},
+        {"role": "frontend", "secret_hash": "sha256$AAAA"},
+        {"role": "frontend", "methods": ["CheckEverything"]},
+        {"role": "frontend", "calls_per_s": -1},
+        {"role": "frontend", "secret": "plain"},
+    ],
+)
+def test_a_bad_credential_is_refused(credential: dict[str, object]) -> None:
+    """Unknown keys and roles, and what is no hash; the message does not repeat a secret."""
+    with pytest.raises(InvalidConfig, match=r"credentials\.feed\.\w+ \(from flag\)") as refusal:
+        load({"credentials": {"feed": credential}})
+    assert "plain" not in str(refusal.value)
+
+
+@pytest.mark.parametrize("name", ["", "Feed", "9feed", "a.b", "a" * 64])
+def test_a_credential_s_name_is_bounded(name: str) -> None:
+    """It fits into tokens and certificates."""
+    with pytest.raises(InvalidConfig, match="credentials"):
+        load({"credentials": {name: {"role": "frontend"}}})
 
 
 def test_every_bad_value_is_named_at_once() -> None:
