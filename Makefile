@@ -36,7 +36,7 @@ serve: $(STAMP)  ## Leave a server running on 127.0.0.1:50051 (data in .imagewar
 	@mkdir -p .imageward
 	@if [ -f .imageward/pid ] && kill -0 $$(cat .imageward/pid) 2>/dev/null; then \
 	  echo "already running; make stop ends it"; exit 1; fi
-	@nohup $(BIN)/imageward-server serve --data-dir .imageward/data >.imageward/log 2>&1 \
+	@nohup $(BIN)/imageward-server serve --insecure --data-dir .imageward/data >.imageward/log 2>&1 \
 	  & echo $$! >.imageward/pid
 	@$(BIN)/imageward status --wait 300 || { cat .imageward/log; exit 1; }
 	@echo "log in .imageward/log; make stop ends it"

@@ -21,6 +21,8 @@ from grpc_reflection.v1alpha import reflection
 
 from imageward.v1 import bank_pb2_grpc, case_pb2_grpc, match_pb2_grpc
 from imageward_server.access import Access
+from imageward_server.access.certificate_files import certificate_files
+from imageward_server.access.tls import ServerTls
 from imageward_server.admission import Admission
 from imageward_server.cage.cage import Cage
 from imageward_server.calls import threads, transport
@@ -106,9 +108,12 @@ class Server:
 
         Raises:
             OSError: the address cannot be bound.
+            InvalidConfig: there is neither TLS nor leave to do without.
+            InvalidCertificate: a file of TLS cannot be used.
         """
+        self._config.require_transport()
         try:
-            self.port = self._grpc.add_insecure_port(self._config.listen)
+            self.port = self._bind()
         except RuntimeError as error:  # all that gRPC says of any failure
             raise OSError(
                 f"cannot listen on {self._config.listen}; is another server there?"
@@ -144,6 +149,11 @@ class Server:
         self._lifecycle.serve()
         log.info("serving", port=self.port)
 
+    def reload(self, config: Config) -> None:
+        """Take from a configuration what may change while the server runs."""
+        self._access.replace(config.access_rules)
+        self._admission.rates.calls_per_s = config.caller_calls_per_s
+
     def look(self) -> None:
         """Look for changes by other processes now, and not at the next poll."""
         self._replica.look()
@@ -165,6 +175,13 @@ class Server:
         self._replica.stop()
         self._store.close()
         log.info("stopped")
+
+    def _bind(self) -> int:
+        config = self._config
+        if not config.has_tls:
+            return self._grpc.add_insecure_port(config.listen)
+        tls = ServerTls(certificate_files(config))
+        return self._grpc.add_secure_port(config.listen, tls.credentials())
 
     def _build(self, *, share_port: bool) -> grpc.Server:
         config = self._config

@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from imageward_server import __version__, config, logs
+from imageward_server.access.command import certs_app, credentials_app
 from imageward_server.intake.command import app as intake_app
 from imageward_server.processes import serving
 from imageward_server.processes.workers_command import show_workers
@@ -29,6 +30,8 @@ config_app = typer.Typer(no_args_is_help=True, help="Looks at the configuration.
 app.add_typer(config_app, name="config")
 app.add_typer(segments_app, name="segments")
 app.add_typer(intake_app, name="intake")
+app.add_typer(credentials_app, name="credentials")
+app.add_typer(certs_app, name="certs")
 app.command("workers")(show_workers)
 
 
@@ -44,8 +47,12 @@ DataDir = Annotated[Path | None, typer.Option(help=_field_help("data_dir"))]
 StoreUrl = Annotated[str | None, typer.Option(help=_field_help("store_url"))]
 Listen = Annotated[str | None, typer.Option(help=_field_help("listen"))]
 WorkerCount = Annotated[int | None, typer.Option(help=_field_help("workers"))]
-AllowPlaintext = Annotated[
-    bool | None, typer.Option("--allow-plaintext", help=_field_help("allow_plaintext"))
+TlsCertificate = Annotated[Path | None, typer.Option(help=_field_help("tls_certificate"))]
+TlsKey = Annotated[Path | None, typer.Option(help=_field_help("tls_key"))]
+TlsClientCa = Annotated[Path | None, typer.Option(help=_field_help("tls_client_ca"))]
+Insecure = Annotated[bool | None, typer.Option("--insecure", help=_field_help("insecure"))]
+InsecureAnywhere = Annotated[
+    bool | None, typer.Option("--insecure-anywhere", help=_field_help("insecure_anywhere"))
 ]
 Surfaces = Annotated[
     list[str] | None, typer.Option("--surface", help=_field_help("surfaces") + " Repeat it.")
@@ -88,7 +95,11 @@ def serve(
     store_url: StoreUrl = None,
     listen: Listen = None,
     workers: WorkerCount = None,
-    allow_plaintext: AllowPlaintext = None,
+    tls_certificate: TlsCertificate = None,
+    tls_key: TlsKey = None,
+    tls_client_ca: TlsClientCa = None,
+    insecure: Insecure = None,
+    insecure_anywhere: InsecureAnywhere = None,
     surfaces: Surfaces = None,
     call_threads: CallThreads = None,
     compute_threads: ComputeThreads = None,
@@ -111,18 +122,27 @@ def serve(
     log_level: LogLevel = None,
     take_over: TakeOver = False,
 ) -> None:
-    """Serve until SIGTERM or Ctrl-C; SIGUSR2 restarts the workers, one after the other.
+    """Serve until SIGTERM or Ctrl-C.
+
+    SIGUSR2 restarts the workers, one after the other; SIGHUP reads who may call again.
 
     Defaults and origins are shown by `config show`.
     """
     flags = dict(locals())
     del flags["take_over"]
-    loaded = _load(flags, flags.pop("config_file"))
+    file = flags.pop("config_file")
+    loaded = _load(flags, file)
     logs.configure(loaded.config.log_format, loaded.config.log_level)
+    if loaded.config.has_tls:
+        _check_tls(loaded.config)
     if loaded.config.intake_config:
         _check_intake(loaded.config.intake_config)
     try:
-        code = serving.serve(loaded.config, take_over=take_over)
+        code = serving.serve(
+            loaded.config, lambda: config.load(flags, file).config, take_over=take_over
+        )
+    except config.InvalidConfig as error:
+        _fail(str(error), EXIT_USAGE)
     except OSError as error:
         _fail(str(error), EXIT_FAILED)
     raise typer.Exit(code)
@@ -166,6 +186,19 @@ def _load(flags: dict[str, Any], file: Path | None) -> config.Loaded:
     try:
         return config.load(flags, file)
     except config.InvalidConfig as error:
+        _fail(str(error), EXIT_USAGE)
+
+
+def _check_tls(checked: config.Config) -> None:
+    """End the start here rather than in every worker."""
+    from imageward_server.access.certificate_files import (  # noqa: PLC0415 - only where there is TLS
+        InvalidCertificate,
+        certificate_files,
+    )
+
+    try:
+        certificate_files(checked).read()
+    except InvalidCertificate as error:
         _fail(str(error), EXIT_USAGE)
 
 

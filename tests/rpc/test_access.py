@@ -49,6 +49,7 @@ def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     config = Config(
         data_dir=tmp_path_factory.mktemp("guarded"),
         listen="127.0.0.1:0",
+        insecure=True,
         credentials={
             **credentials,
             "third": third,

@@ -79,7 +79,12 @@ def test_a_terminated_server_drains_and_ends_with_0(start: Start) -> None:
         "draining",
         "stopped",
     ]
-    assert [line["event"] for line in told if "worker" not in line] == ["draining", "stopped"]
+    supervisor_s = [line["event"] for line in told if "worker" not in line]
+    assert supervisor_s == [
+        "no credential is configured: everybody on this machine may do everything",
+        "draining",
+        "stopped",
+    ]
 
 
 def test_the_start_shows_progress(start: Start) -> None:
@@ -94,7 +99,7 @@ def test_the_start_shows_progress(start: Start) -> None:
 
 def _fail(*flags: str, **environment: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "imageward_server", "serve", *flags],
+        [sys.executable, "-m", "imageward_server", "serve", "--insecure", *flags],
         capture_output=True,
         text=True,
         timeout=WAIT_S,
@@ -157,7 +162,7 @@ def test_config_show_tells_origins_and_no_password(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("flags", "environment", "said"),
     [
-        (["--listen", "0.0.0.0:1"], {}, "allow_plaintext"),
+        (["--listen", "0.0.0.0:1"], {}, "insecure_anywhere"),
         (["--streams-max", "0"], {}, "streams_max (from flag)"),
         ([], {"IMAGEWARD_SERVER_STREAMS_MAX": "many"}, "streams_max (from environment)"),
         ([], {"IMAGEWARD_SERVER_STREAM_MAX": "1"}, "not a setting"),

@@ -51,7 +51,9 @@ def test_without_any_source_all_is_default() -> None:
 def test_the_defaults_are_safe() -> None:
     """Nothing but this machine reaches a server that was not told otherwise."""
     config = Config()
-    assert (config.listen, config.allow_plaintext) == ("127.0.0.1:50051", False)
+    assert (config.listen, config.is_insecure) == ("127.0.0.1:50051", False)
+    with pytest.raises(InvalidConfig, match="there is no TLS"):
+        config.require_transport()
 
 
 @pytest.mark.parametrize(
@@ -111,7 +113,11 @@ def test_every_setting_can_be_set_from_every_source(
         "intake_config": str(tmp_path / "intake.toml"),
         "store_url": "postgresql+psycopg://db/imageward",
         "listen": "[::1]:0",
-        "allow_plaintext": True,
+        "tls_certificate": "server.pem",
+        "tls_key": "server.key",
+        "tls_client_ca": "ca.pem",
+        "insecure": False,
+        "insecure_anywhere": False,
         "credentials": {"feed": {"role": "frontend", "methods": ["CheckImage"]}},
         "revoked": ["gone", "ab" * 32],
         "surfaces": ["SURFACE_2", "ONE"],
@@ -214,7 +220,7 @@ BAD_VALUES: list[tuple[str, object]] = [
     ("grace_s", 601),
     ("log_format", "yaml"),
     ("log_level", "INFO"),
-    ("allow_plaintext", "perhaps"),
+    ("insecure", "perhaps"),
 ]
 
 
@@ -309,8 +315,11 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path, contents: bytes) ->
 def test_plaintext_stays_on_this_machine(listen: str) -> None:
     """An address that others reach is refused without TLS, unless that is said to be meant."""
     with pytest.raises(InvalidConfig, match="there is no TLS"):
-        load({"listen": listen})
-    assert load({"listen": listen, "allow_plaintext": True}).config.listen == listen
+        load({"listen": listen, "insecure": True})
+    with pytest.raises(InvalidConfig, match="may do everything"):
+        load({"listen": listen, "insecure_anywhere": True})
+    given = {"insecure_anywhere": True, "credentials": {"feed": {"role": "frontend"}}}
+    assert load({"listen": listen, **given}).config.listen == listen
 
 
 @pytest.mark.parametrize("listen", ["127.0.0.1:0", "127.9.9.9:65535", "[::1]:1", "localhost:1"])
