@@ -39,6 +39,7 @@ from imageward_client._answers import (
 from imageward_client._async_client import AsyncClient
 from imageward_client._channel import RetryPolicy
 from imageward_client._client import Client
+from imageward_client._tls import Tls
 from imageward_client._types import (
     Action,
     Completeness,
@@ -160,6 +161,7 @@ __all__ = [
     "StoreIncompatible",
     "StoreUnavailable",
     "StreamAnswer",
+    "Tls",
     "TooManyBanks",
     "TooManyCostlyImages",
     "TooManyStreams",

@@ -1,0 +1,299 @@
+"""TLS and client certificates over a socket: who is let in, and rotation under load."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import socket
+import ssl
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import pytest
+
+from imageward_client import (
+    Client,
+    ImagewardClientError,
+    PermissionDenied,
+    RetryPolicy,
+    Tls,
+    Unauthenticated,
+    Unavailable,
+    Verdict,
+)
+from imageward_client._pool import LOOK_S
+from imageward_server.access import Credential, Identity, Role, hash_secret, new_secret
+from imageward_server.access.certificate_files import InvalidCertificate
+from imageward_server.access.dev_certificates import _open_authority, issue_client, make_all
+from imageward_server.access.identity import ROLES
+from imageward_server.app import Server
+from imageward_server.config import Config
+from imageward_server.hasher import InProcessHasher
+
+TIMEOUT_S = 60.0
+# How often the certificates are rotated under load; `make rotations` sets 100.
+ROTATIONS = int(os.environ.get("IMAGEWARD_ROTATIONS", "4"))
+SECRET = new_secret()
+NO_RETRY = RetryPolicy(attempts_max=1)
+HASHES = [bytes(32)]
+
+
+@pytest.fixture
+def certs(tmp_path: Path) -> Path:
+    """Return a folder of certificates."""
+    make_all(tmp_path / "certs")
+    return tmp_path / "certs"
+
+
+Serve = Callable[..., Server]
+
+
+@pytest.fixture
+def serve(tmp_path: Path, certs: Path) -> Iterator[Serve]:
+    """Start servers with TLS in this process."""
+    started: list[Server] = []
+
+    def start(**settings: object) -> Server:
+        config = Config(
+            data_dir=tmp_path / "data",
+            listen="127.0.0.1:0",
+            tls_certificate=certs / "server.pem",
+            tls_key=certs / "server.key",
+            connection_age_s=1,
+            **settings,  # type: ignore[arg-type]
+        )
+        started.append(Server(config, InProcessHasher()))
+        started[-1].start(lambda *_progress: None)
+        return started[-1]
+
+    yield start
+    for server in started:
+        server.stop()
+
+
+def _client(server: Server, certs: Path, name: str = "", **others: object) -> Client:
+    tls = Tls(
+        certs / "ca.pem",
+        certs / f"{name}.pem" if name else None,
+        certs / f"{name}.key" if name else None,
+    )
+    target = f"127.0.0.1:{server.port}"
+    return Client(target, timeout_s=TIMEOUT_S, tls=tls, retry=NO_RETRY, **others)  # type: ignore[arg-type]
+
+
+def _tokens() -> dict[str, Credential]:
+    return {"feed": Credential(role=Role.FRONTEND, secret_hash=hash_secret(SECRET))}
+
+
+def test_a_token_by_tls(serve: Serve, certs: Path) -> None:
+    """A server without an authority of clients asks for tokens."""
+    server = serve(credentials=_tokens())
+    with _client(server, certs, token=f"feed.{SECRET}") as client:
+        assert client.check_hashes(HASHES).results[0].verdict is Verdict.ALLOW
+    with _client(server, certs) as client, pytest.raises(Unauthenticated):
+        client.check_hashes(HASHES)
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_a_certificate_says_who_calls(serve: Serve, certs: Path, role: Role) -> None:
+    """Its name in the URI form has the role, without a word in the configuration."""
+    server = serve(tls_client_ca=certs / "ca.pem")
+    with _client(server, certs, role) as client:
+        if role in (Role.FRONTEND, Role.REVIEWER):
+            client.check_hashes(HASHES)
+        else:
+            with pytest.raises(PermissionDenied):
+                client.check_hashes(HASHES)
+        if role is Role.OPERATOR:
+            client.create_bank("bank")
+
+
+def test_no_connection_without_a_certificate(serve: Serve, certs: Path) -> None:
+    """Nor with one of another authority, nor one for servers."""
+    server = serve(tls_client_ca=certs / "ca.pem")
+    other = certs.parent / "other"
+    make_all(other)
+    (other / "ca.pem").write_bytes((certs / "ca.pem").read_bytes())
+    for client in (
+        _client(server, certs),
+        _client(server, other, "frontend"),
+        _client(server, certs, "server"),
+    ):
+        with client, pytest.raises((Unavailable, Unauthenticated)):
+            client.check_hashes(HASHES)
+
+
+def test_a_revoked_certificate_is_refused(serve: Serve, certs: Path) -> None:
+    """By its name, or by its fingerprint alone, on connections that are open."""
+    pem = (certs / "frontend.pem").read_text()
+    fingerprint = hashlib.sha256(ssl.PEM_cert_to_DER_cert(pem)).hexdigest()
+    server = serve(tls_client_ca=certs / "ca.pem")
+    with _client(server, certs, "frontend") as client:
+        client.check_hashes(HASHES)
+        for revoked in ("dev-frontend", fingerprint):
+            server.reload(
+                Config(
+                    insecure=True,
+                    credentials={"other": Credential(role=Role.PARTNER)},
+                    revoked=frozenset({revoked}),
+                )
+            )
+            with pytest.raises(Unauthenticated):
+                client.check_hashes(HASHES)
+
+
+def test_a_certificate_is_kept_to_what_its_credential_says(serve: Serve, certs: Path) -> None:
+    """A name that the configuration knows has its limits, and may not have another role."""
+    kept = Credential(role=Role.FRONTEND, methods=frozenset({"CheckImage"}))
+    server = serve(
+        tls_client_ca=certs / "ca.pem",
+        credentials={"dev-frontend": kept, "dev-reviewer": Credential(role=Role.PARTNER)},
+    )
+    with _client(server, certs, "frontend") as client, pytest.raises(PermissionDenied):
+        client.check_hashes(HASHES)
+    with _client(server, certs, "reviewer") as client, pytest.raises(Unauthenticated):
+        client.check_hashes(HASHES)
+
+
+@pytest.mark.parametrize(
+    ("version", "is_spoken"),
+    [
+        (ssl.TLSVersion.TLSv1_1, False),
+        (ssl.TLSVersion.TLSv1_2, True),
+        (ssl.TLSVersion.TLSv1_3, True),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:ssl.TLSVersion.TLSv1_1 is deprecated")
+def test_tls_1_2_and_newer(
+    serve: Serve, certs: Path, version: ssl.TLSVersion, *, is_spoken: bool
+) -> None:
+    """Older versions are not spoken, whatever a client would take."""
+    server = serve(credentials=_tokens())
+    context = ssl.create_default_context(cafile=str(certs / "ca.pem"))
+    # Else the client itself would not offer the old one.
+    context.set_ciphers("ALL:@SECLEVEL=0")
+    context.set_alpn_protocols(["h2"])
+    context.minimum_version = context.maximum_version = version
+    plain = socket.create_connection(("127.0.0.1", server.port), TIMEOUT_S)
+    with closing(plain):
+        if is_spoken:
+            with context.wrap_socket(plain, server_hostname="localhost") as spoken:
+                assert spoken.selected_alpn_protocol() == "h2"
+        else:
+            with pytest.raises((ssl.SSLError, ConnectionError)):
+                context.wrap_socket(plain, server_hostname="localhost")
+
+
+@pytest.mark.parametrize(
+    ("name", "held"),
+    [("server.key", b"no key"), ("server.pem", b""), ("ca.pem", b"no certificate")],
+)
+def test_a_file_that_is_no_pem_ends_the_start(
+    serve: Serve, certs: Path, name: str, held: bytes
+) -> None:
+    """With a message that shows neither a path nor what was in the file."""
+    (certs / name).write_bytes(held)
+    with pytest.raises(InvalidCertificate, match="no PEM") as refusal:
+        serve(tls_client_ca=certs / "ca.pem")
+    assert str(certs) not in str(refusal.value)
+
+
+def test_a_key_of_another_certificate_ends_the_start(serve: Serve, certs: Path) -> None:
+    """The two settings are named."""
+    (certs / "server.key").write_bytes((certs / "ca.key").read_bytes())
+    with pytest.raises(InvalidCertificate, match="tls_key is not that of tls_certificate"):
+        serve(credentials=_tokens())
+
+
+def _certificate_of(server: Server, certs: Path) -> bytes | None:
+    """Return the certificate that a new connection is shown."""
+    context = ssl.create_default_context(cafile=str(certs / "ca.pem"))
+    with closing(socket.create_connection(("127.0.0.1", server.port), TIMEOUT_S)) as plain:
+        context.set_alpn_protocols(["h2"])
+        with context.wrap_socket(plain, server_hostname="localhost") as shown:
+            return shown.getpeercert(binary_form=True)
+
+
+def test_half_a_rotation_changes_nothing(serve: Serve, certs: Path) -> None:
+    """A new certificate beside the old key is not taken; once the key is there, it is."""
+    server = serve(credentials=_tokens())
+    before = _certificate_of(server, certs)
+    old_key = (certs / "server.key").read_bytes()
+    make_all(certs)
+    new_key = (certs / "server.key").read_bytes()
+    (certs / "server.key").write_bytes(old_key)
+    assert _certificate_of(server, certs) == before
+    (certs / "server.key").write_bytes(new_key)
+    after = ssl.PEM_cert_to_DER_cert((certs / "server.pem").read_text())
+    assert _certificate_of(server, certs) == after != before
+
+
+@contextmanager
+def _calling(*clients: Client) -> Iterator[Counter[str]]:
+    """Call with each client meanwhile; count what comes of it."""
+    counts: Counter[str] = Counter()
+    done = threading.Event()
+
+    def call(client: Client) -> None:
+        with client:
+            while not done.is_set():
+                try:
+                    client.check_hashes(HASHES)
+                    counts["answered"] += 1
+                except ImagewardClientError as error:
+                    counts[f"{type(error).__name__}: {error}"] += 1
+
+    threads = [threading.Thread(target=call, args=(client,)) for client in clients]
+    for thread in threads:
+        thread.start()
+    try:
+        yield counts
+    finally:
+        done.set()
+        for thread in threads:
+            thread.join()
+
+
+def _until(holds: Callable[[], bool]) -> None:
+    end = time.monotonic() + TIMEOUT_S
+    while not holds():
+        assert time.monotonic() < end, "it never came"
+        time.sleep(0.01)
+
+
+def test_rotations_under_load_lose_no_call(serve: Serve, certs: Path) -> None:
+    """Server's and clients' certificates are renewed again and again; no call is even retried."""
+    server = serve(tls_client_ca=certs / "ca.pem")
+    clients = [_client(server, certs, "frontend") for _ in range(2)]
+    with _calling(*clients) as counts:
+        shown = {_shown(certs)}
+        for _ in range(ROTATIONS):
+            make_all(certs)
+            _go_on(counts)
+            shown.add(_shown(certs))
+    print(f"{ROTATIONS} rotations, {counts}")  # noqa: T201 - the figures of the run
+    assert set(counts) == {"answered"}
+    assert len(shown) == ROTATIONS + 1
+
+
+def _go_on(counts: Counter[str]) -> None:
+    """Return when more calls were answered, for longer than a client looks away from its files."""
+    answered, until_s = counts["answered"], time.monotonic() + 1.2 * LOOK_S
+    _until(lambda: counts["answered"] > answered + 20 and time.monotonic() > until_s)
+
+
+def _shown(certs: Path) -> str:
+    return (certs / "server.pem").read_text()
+
+
+def test_a_certificate_of_a_named_identity(serve: Serve, certs: Path) -> None:
+    """Any name may be certified; the call is its own."""
+    authority = _open_authority(certs)
+    issue_client(certs, authority, Identity("feed-7", Role.FRONTEND))
+    server = serve(tls_client_ca=certs / "ca.pem", revoked=frozenset({"dev-frontend"}))
+    with _client(server, certs, "frontend") as client:
+        client.check_hashes(HASHES)
