@@ -126,7 +126,7 @@ def serve(
 
     SIGUSR2 restarts the workers, one after the other; SIGHUP reads who may call again.
 
-    Defaults and origins are shown by `config show`.
+    Defaults and origins are shown by `config show --origin`.
     """
     flags = dict(locals())
     del flags["take_over"]
@@ -151,23 +151,26 @@ def serve(
 @config_app.command("show")
 def config_show(
     config_file: ConfigFile = None,
+    origin: Annotated[
+        bool, typer.Option("--origin", help="Show where each value comes from, too.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Show every setting, its value, and where the value comes from."""
+    """Show every setting and its value; of credentials the names and roles."""
     loaded = _load({}, config_file)
-    rows = {
-        name: {"value": _plain(getattr(loaded.config, name)), "origin": origin}
-        for name, origin in loaded.origins.items()
-    }
+    rows = {name: {"value": _plain(getattr(loaded.config, name))} for name in loaded.origins}
     from imageward_server.store.engine import without_password  # noqa: PLC0415 - `serve` becomes the supervisor, which shall not hold SQLAlchemy
 
     rows["store_url"]["value"] = without_password(loaded.config.store_url)
+    if origin:
+        for name, row in rows.items():
+            row["origin"] = loaded.origins[name]
     if as_json:
         typer.echo(json.dumps(rows, indent=2))
         return
-    table = Table("setting", "value", "origin", "meaning")
+    table = Table("setting", *next(iter(rows.values())), "meaning")
     for name, row in rows.items():
-        table.add_row(name, str(row["value"]), str(row["origin"]), _field_help(name))
+        table.add_row(name, *map(str, row.values()), _field_help(name))
     Console().print(table)
 
 
@@ -216,6 +219,8 @@ def _check_intake(file: Path) -> None:
 def _plain(value: object) -> object:
     if isinstance(value, frozenset):
         return sorted(value)
+    if isinstance(value, dict):
+        return {name: str(credential.role) for name, credential in value.items()}
     return value if isinstance(value, bool | int | float | str) else str(value)
 
 

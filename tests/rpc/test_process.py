@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from imageward_client import EntryState, Verdict
+from imageward_server.access import hash_secret
 from imageward_server.store.engine import FILE_NAME
 
 if TYPE_CHECKING:
@@ -149,14 +150,24 @@ def test_an_emptied_store_is_refused(tmp_path: Path) -> None:
 def test_config_show_tells_origins_and_no_password(tmp_path: Path) -> None:
     """Each value comes with its origin, and a password in a URL stays hidden."""
     file = tmp_path / "server.toml"
-    file.write_text('store_url = "postgresql://user:secret@host/db"\nstreams_max = 7\n')
+    kept = hash_secret("of the tests")
+    file.write_text(
+        'store_url = "postgresql://user:secret@host/db"\nstreams_max = 7\n'
+        f'[credentials.feed]\nrole = "frontend"\nsecret_hash = "{kept}"\n'
+    )
     command = [sys.executable, "-m", "imageward_server", "config", "show", "--config", str(file)]
-    shown = subprocess.run([*command, "--json"], capture_output=True, text=True, check=True).stdout
+    flags = ["--json", "--origin"]
+    shown = subprocess.run([*command, *flags], capture_output=True, text=True, check=True).stdout
     rows = json.loads(shown)
     assert rows["streams_max"] == {"value": 7, "origin": str(file)}
     assert rows["feed_poll_s"]["origin"] == "default"
     assert "host/db" in rows["store_url"]["value"]
     assert "secret" not in shown
+    assert rows["credentials"]["value"] == {"feed": "frontend"}
+    assert kept not in shown
+    plain = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert "streams_max" in plain
+    assert "default" not in plain
 
 
 @pytest.mark.parametrize(
