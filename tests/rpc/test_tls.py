@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import os
 import socket
@@ -16,6 +17,7 @@ from pathlib import Path
 import pytest
 
 from imageward_client import (
+    AsyncClient,
     Client,
     ImagewardClientError,
     PermissionDenied,
@@ -26,9 +28,10 @@ from imageward_client import (
     Verdict,
 )
 from imageward_client._pool import LOOK_S
+from imageward_client.cli import main
 from imageward_server.access import Credential, Identity, Role, hash_secret, new_secret
 from imageward_server.access.certificate_files import InvalidCertificate
-from imageward_server.access.dev_certificates import _open_authority, issue_client, make_all
+from imageward_server.access.dev_certificates import issue_client, make_all, open_authority
 from imageward_server.access.identity import ROLES
 from imageward_server.app import Server
 from imageward_server.config import Config
@@ -292,8 +295,78 @@ def _shown(certs: Path) -> str:
 
 def test_a_certificate_of_a_named_identity(serve: Serve, certs: Path) -> None:
     """Any name may be certified; the call is its own."""
-    authority = _open_authority(certs)
+    authority = open_authority(certs)
     issue_client(certs, authority, Identity("feed-7", Role.FRONTEND))
     server = serve(tls_client_ca=certs / "ca.pem", revoked=frozenset({"dev-frontend"}))
     with _client(server, certs, "frontend") as client:
         client.check_hashes(HASHES)
+
+
+def test_the_asyncio_client_swaps_its_channels(serve: Serve, certs: Path) -> None:
+    """After its certificate was renewed it calls as whoever the new one names."""
+    server = serve(tls_client_ca=certs / "ca.pem", revoked=frozenset({"gone"}))
+    tls = Tls(certs / "ca.pem", certs / "frontend.pem", certs / "frontend.key")
+    target = f"127.0.0.1:{server.port}"
+
+    async def call() -> None:
+        async with AsyncClient(target, timeout_s=TIMEOUT_S, tls=tls, retry=NO_RETRY) as client:
+            await client.check_hashes(HASHES)
+            issue_client(certs, open_authority(certs), Identity("gone", Role.FRONTEND))
+            while await is_answered(client):
+                assert time.monotonic() < end_s, "it never calls as the new one"
+
+    async def is_answered(client: AsyncClient) -> bool:
+        try:
+            await client.check_hashes(HASHES)
+        except Unauthenticated:
+            return False
+        return True
+
+    end_s = time.monotonic() + TIMEOUT_S
+    asyncio.run(call())
+
+
+Shell = Callable[..., tuple[int, str]]
+
+
+@pytest.fixture
+def shell(capfd: pytest.CaptureFixture[str]) -> Shell:
+    """Run the command; return its exit code and what it says."""
+
+    def run(*words: object) -> tuple[int, str]:
+        with pytest.raises(SystemExit) as ended:
+            main([str(word) for word in words])
+        said = capfd.readouterr()
+        return int(ended.value.code or 0), said.out + said.err
+
+    return run
+
+
+def test_the_command_calls_by_certificate(serve: Serve, certs: Path, shell: Shell) -> None:
+    """As an operator it makes a bank, and as a frontend it is told that it may not."""
+    server = serve(tls_client_ca=certs / "ca.pem")
+    words = ("--server", f"127.0.0.1:{server.port}", "--timeout", "60", "--ca", certs / "ca.pem")
+    for name, code, said in (("operator", 0, "operator"), ("frontend", 1, "PERMISSION_DENIED")):
+        own = ("--certificate", certs / f"{name}.pem", "--key", certs / f"{name}.key")
+        ended = shell(*words, *own, "bank", "create", name)
+        assert (ended[0], said in ended[1]) == (code, True), ended
+    assert shell(*words, "--certificate", certs / "operator.pem", "bank", "list")[0] == 2
+
+
+def test_the_command_calls_by_token(
+    serve: Serve, certs: Path, shell: Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From a file or from the environment, and never from the command line."""
+    secret_hash = hash_secret(SECRET)
+    server = serve(credentials={"ops": Credential(role=Role.OPERATOR, secret_hash=secret_hash)})
+    words = ("--server", f"127.0.0.1:{server.port}", "--timeout", "60", "--ca", certs / "ca.pem")
+    file = certs / "token"
+    file.write_text(f"ops.{SECRET}\n")
+    assert shell(*words, "--token-file", file, "bank", "list")[0] == 0
+    code, said = shell(*words, "bank", "list")
+    assert (code, "--token-file" in said) == (1, True)
+    monkeypatch.setenv("IMAGEWARD_TOKEN", f"ops.{SECRET}")
+    assert shell(*words, "bank", "list")[0] == 0
+    file.write_text("no token")
+    code, said = shell(*words, "--token-file", file, "bank", "list")
+    assert (code, "no token" in said) == (2, False)

@@ -49,7 +49,7 @@ def make_all(folder: Path) -> list[Path]:
         ValueError: its authority cannot be read.
     """
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    authority = _open_authority(folder)
+    authority = open_authority(folder)
     local = [
         x509.DNSName("localhost"),
         *(x509.IPAddress(ipaddress.ip_address(address)) for address in ("127.0.0.1", "::1")),
@@ -65,7 +65,13 @@ def issue_client(folder: Path, authority: Authority, identity: Identity) -> Path
     return _issue(folder, authority, identity.role, names, ExtendedKeyUsageOID.CLIENT_AUTH)
 
 
-def _open_authority(folder: Path) -> Authority:
+def open_authority(folder: Path) -> Authority:
+    """Read the authority of a folder, or make one.
+
+    Raises:
+        OSError: it cannot be read or written.
+        ValueError: it is not one that this module has made.
+    """
     certificate_file, key_file = folder / f"{CA_NAME}.pem", folder / f"{CA_NAME}.key"
     if certificate_file.exists():
         key = load_pem_private_key(key_file.read_bytes(), None)
