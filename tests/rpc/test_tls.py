@@ -363,8 +363,11 @@ def test_the_command_calls_by_token(
     file = certs / "token"
     file.write_text(f"ops.{SECRET}\n")
     assert shell(*words, "--token-file", file, "bank", "list")[0] == 0
+    assert "store_revision" in shell(*words, "--token-file", file, "status")[1]
     code, said = shell(*words, "bank", "list")
     assert (code, "--token-file" in said) == (1, True)
+    code, said = shell(*words, "status")
+    assert (code, "SERVING" in said, "revision" in said) == (0, True, False)
     monkeypatch.setenv("IMAGEWARD_TOKEN", f"ops.{SECRET}")
     assert shell(*words, "bank", "list")[0] == 0
     file.write_text("no token")

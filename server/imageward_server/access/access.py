@@ -156,10 +156,11 @@ def _certified(context: grpc.ServicerContext, rules: Rules) -> Identity | None:
     """Read the identity of the connection's certificate, which gRPC has verified."""
     # Typed as if each value were one bytes; it is a list of them.
     peer = cast("Mapping[str, Sequence[bytes]]", context.auth_context())
-    identity = read_uris(uri.decode() for uri in peer.get("peer_uri", ()))
+    identity = read_uris(uri.decode("ascii", "replace") for uri in peer.get("peer_uri", ()))
     if identity is None or identity.name in rules.revoked:
         return None
-    if any(_fingerprint(pem) in rules.revoked for pem in peer["x509_pem_cert"]):
+    fingerprints = {_fingerprint(pem) for pem in peer.get("x509_pem_cert", ())}
+    if not fingerprints or fingerprints & rules.revoked:
         return None
     credential = rules.credentials.get(identity.name)
     # The configuration knows the name as something else: one of the two is wrong.

@@ -33,6 +33,7 @@ class ServerTls:
         self._pems = files.read()
         # The stamp of files that could not be used, which has been logged.
         self._bad_stamp: object = None
+        log.info("certificate taken", not_after=self._pems.not_after)
 
     def credentials(self) -> grpc.ServerCredentials:
         """Make what gRPC listens with."""
@@ -53,7 +54,7 @@ class ServerTls:
                 self._pems = self._files.read()
             except InvalidCertificate as error:
                 if stamp != self._bad_stamp:
-                    log.error("certificate not taken; the one before stays", error=str(error))  # noqa: TRY400 - the error says all
+                    log.warning("certificate not taken; the one before stays", error=str(error))
                 self._bad_stamp = stamp
                 return None
             self._stamp = stamp
