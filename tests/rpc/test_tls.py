@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import json
 import os
+import signal
 import socket
 import ssl
 import threading
@@ -13,8 +15,10 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+from typer.testing import CliRunner
 
 from imageward_client import (
     AsyncClient,
@@ -34,8 +38,12 @@ from imageward_server.access.certificate_files import InvalidCertificate
 from imageward_server.access.dev_certificates import issue_client, make_all, open_authority
 from imageward_server.access.identity import ROLES
 from imageward_server.app import Server
+from imageward_server.cli import app
 from imageward_server.config import Config
 from imageward_server.hasher import InProcessHasher
+
+if TYPE_CHECKING:
+    from conftest import Start
 
 TIMEOUT_S = 60.0
 # How often the certificates are rotated under load; `make rotations` sets 100.
@@ -214,8 +222,12 @@ def test_a_key_of_another_certificate_ends_the_start(serve: Serve, certs: Path) 
 
 def _certificate_of(server: Server, certs: Path) -> bytes | None:
     """Return the certificate that a new connection is shown."""
+    return _certificate_at(server.port, certs)
+
+
+def _certificate_at(port: int, certs: Path) -> bytes | None:
     context = ssl.create_default_context(cafile=str(certs / "ca.pem"))
-    with closing(socket.create_connection(("127.0.0.1", server.port), TIMEOUT_S)) as plain:
+    with closing(socket.create_connection(("127.0.0.1", port), TIMEOUT_S)) as plain:
         context.set_alpn_protocols(["h2"])
         with context.wrap_socket(plain, server_hostname="localhost") as shown:
             return shown.getpeercert(binary_form=True)
@@ -324,6 +336,51 @@ def test_the_asyncio_client_swaps_its_channels(serve: Serve, certs: Path) -> Non
 
     end_s = time.monotonic() + TIMEOUT_S
     asyncio.run(call())
+
+
+def test_every_worker_takes_a_new_certificate(certs: Path, start: Start) -> None:
+    """Each finds it by itself, at its next connection."""
+    flags = ("--tls-certificate", certs / "server.pem", "--tls-key", certs / "server.key")
+    others = ("--tls-client-ca", certs / "ca.pem", "--workers", "2", "--log-format", "json")
+    running = start(*map(str, (*flags, *others)))
+    port = int(running.target.rpartition(":")[2])
+    make_all(certs)
+    new = ssl.PEM_cert_to_DER_cert((certs / "server.pem").read_text())
+
+    def taken() -> set[object]:
+        lines = [json.loads(line) for line in running.said().splitlines() if line[:1] == "{"]
+        after_start = [line["worker"] for line in lines if line["event"] == "certificate taken"][2:]
+        return set(after_start)
+
+    def both_have_taken() -> bool:
+        assert _certificate_at(port, certs) == new
+        return taken() == {1, 2}
+
+    _until(both_have_taken)
+    assert running.end(signal.SIGTERM)[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        ((), "--insecure"),
+        (("--tls-key", "no.key"), "tls_certificate and tls_key go together"),
+        (("--tls-certificate", "no.pem", "--tls-key", "no.key"), "nobody could call"),
+        (
+            ("--tls-certificate", "no.pem", "--tls-key", "no.key", "--tls-client-ca", "no.pem"),
+            "a file of TLS cannot be read",
+        ),
+        (("--insecure", "--listen", "0.0.0.0:1"), "there is no TLS"),
+        (("--insecure-anywhere", "--listen", "0.0.0.0:1"), "may do everything"),
+    ],
+)
+def test_a_server_that_nobody_could_trust_does_not_start(
+    tmp_path: Path, flags: tuple[str, ...], said: str
+) -> None:
+    """Exit code 2, and what to do."""
+    ended = CliRunner().invoke(app, ["serve", "--data-dir", str(tmp_path / "data"), *flags])
+    assert (ended.exit_code, said in ended.stderr) == (2, True), ended.output
+    assert not (tmp_path / "data").exists()
 
 
 Shell = Callable[..., tuple[int, str]]

@@ -103,8 +103,11 @@ class Supervisor:
         wake, told = os.pipe()
         os.set_blocking(told, False)
         signal.set_wakeup_fd(told, warn_on_full_buffer=False)
-        for number in (*STOP_SIGNALS, RELOAD_SIGNAL, RESTART_SIGNAL, signal.SIGCHLD):
-            signal.signal(number, lambda *_: None)
+        for number in (*STOP_SIGNALS, RESTART_SIGNAL, signal.SIGCHLD):
+            if signal.getsignal(number) is not signal.SIG_IGN:  # as a script's `&` sets SIGINT
+                signal.signal(number, lambda *_: None)
+        # Which nohup ignores to let a process stay, and which does not end this one.
+        signal.signal(RELOAD_SIGNAL, lambda *_: None)
         self._selector.register(wake, selectors.EVENT_READ)
         return wake
 
