@@ -15,7 +15,6 @@ from imageward_server.hasher import InProcessHasher
 from imageward_server.intake import cases, links, review
 from imageward_server.intake.credentials import hash_secret
 from imageward_server.intake.intake import Intake
-from imageward_server.intake.keys import new_key
 from imageward_server.intake.mail import send_due
 from imageward_server.intake.quarantine import FOLDER, Quarantine
 from imageward_server.intake.reception import Arrival
@@ -23,6 +22,7 @@ from imageward_server.intake.records import CaseState, PictureRecord, state_of
 from imageward_server.intake.review import Decision, RejectReason
 from imageward_server.intake.settings import Account, IntakeSettings
 from imageward_server.intake.steward import Steward
+from imageward_server.key_file import new_key
 from imageward_server.store import Store
 from imageward_server.store.engine import sqlite_url
 

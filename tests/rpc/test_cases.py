@@ -19,10 +19,10 @@ from imageward_server.hasher import InProcessHasher
 from imageward_server.intake import cases, links, review, withdrawal
 from imageward_server.intake.credentials import hash_secret
 from imageward_server.intake.intake import Intake
-from imageward_server.intake.keys import new_key, write_key
 from imageward_server.intake.opening import open_intake
 from imageward_server.intake.reception import Arrival
 from imageward_server.intake.review import Decision
+from imageward_server.key_file import new_key, write_key
 from imageward_server.store import Store
 from imageward_server.store.engine import sqlite_url
 

@@ -50,7 +50,7 @@ def make_key(
     file: Annotated[Path, typer.Argument(help="Where to write it; it must not exist.")],
 ) -> None:
     """Make a master key, in a file that only you can read."""
-    from imageward_server.intake.keys import new_key, write_key  # noqa: PLC0415 - see above
+    from imageward_server.key_file import new_key, write_key  # noqa: PLC0415 - see above
 
     try:
         handle = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)

@@ -19,8 +19,9 @@ from pathlib import Path
 from typing import BinaryIO, Final
 
 from imageward_server.errors import DataCorrupt
-from imageward_server.intake.keys import derive, new_key, unwrap, wrap
+from imageward_server.intake.keys import unwrap, wrap
 from imageward_server.intake.sealed_stream import SealedWriter, read_sealed
+from imageward_server.key_file import derive, new_key
 
 FOLDER: Final = "quarantine"
 _CASE_KEY: Final = "case.key"
