@@ -12,7 +12,7 @@ from typing import Final
 import pytest
 
 from imageward_server.hasher import InProcessHasher
-from imageward_server.intake import cases, links, review
+from imageward_server.intake import audit, cases, links, review
 from imageward_server.intake.credentials import hash_secret
 from imageward_server.intake.intake import Intake
 from imageward_server.intake.mail import send_due
@@ -79,7 +79,7 @@ class People:
                 language=language,
                 contact=self.contact,
             )
-            url, _ = links.issue(self.intake, head, number, "helpline")
+            url, _ = links.issue(self.intake, head, number, audit.partner("helpline"))
         return number, url.rpartition("/")[2]
 
     def hand_over(self, number: str, image: bytes) -> str:

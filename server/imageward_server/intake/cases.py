@@ -57,13 +57,15 @@ def open_case(
             opened_us=head.now_us,
         )
     )
-    audit.record(head, opener, "open", case_number=number)
+    actor = audit.partner(opener) if origin is CaseOrigin.PARTNER else audit.frontend(opener)
+    audit.record(head, actor, "open", case_number=number)
     return number
 
 
 def forget(head: Head, number: str) -> None:
     """Remove a case that nothing was ever received for."""
     head.connection.execute(table.delete().where(table.c.number == number))
+    audit.record(head, audit.SYSTEM, "forget", case_number=number)
 
 
 def erase_contact(head: Head, number: str) -> None:

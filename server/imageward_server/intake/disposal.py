@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
+from imageward_server.audit.row import Actor
 from imageward_server.intake import audit, outbox
 from imageward_server.intake.intake import Intake
 from imageward_server.intake.outbox import MailKind
@@ -17,7 +18,7 @@ from imageward_server.store.case_tables import picture as table
 from imageward_server.store.head import Head
 
 
-def delete(intake: Intake, picture: PictureRecord, actor: str = audit.SYSTEM) -> None:
+def delete(intake: Intake, picture: PictureRecord, actor: Actor = audit.SYSTEM) -> None:
     """Destroy a picture and write down that it is gone; mail when it was the case's last."""
     intake.quarantine.destroy(picture.case_number, picture.id)
     with intake.store.changing() as head:

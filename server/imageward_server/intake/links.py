@@ -6,6 +6,7 @@ from typing import Final
 
 import sqlalchemy as sa
 
+from imageward_server.audit.row import Actor
 from imageward_server.intake import audit
 from imageward_server.intake.credentials import digest_token, new_token
 from imageward_server.intake.intake import Intake
@@ -18,7 +19,7 @@ _US: Final = 1_000_000
 PATH: Final = "/u/"
 
 
-def issue(intake: Intake, head: Head, number: str, actor: str) -> tuple[str, int]:
+def issue(intake: Intake, head: Head, number: str, actor: Actor) -> tuple[str, int]:
     """Make the link of a case and revoke those before it; return its URL and when it expires."""
     revoke(head, number, actor)
     token = new_token()
@@ -32,7 +33,7 @@ def issue(intake: Intake, head: Head, number: str, actor: str) -> tuple[str, int
     return f"{intake.settings.public_url}{PATH}{token}", expires_us
 
 
-def revoke(head: Head, number: str, actor: str) -> int:
+def revoke(head: Head, number: str, actor: Actor) -> int:
     """Make every link of a case useless; return how many were not used or revoked before."""
     unused = sa.and_(
         table.c.case_number == number, table.c.used_us.is_(None), table.c.revoked_us.is_(None)
@@ -75,5 +76,5 @@ def use(head: Head, token: str) -> str:
     head.connection.execute(
         table.update().where(table.c.token_hash == digest_token(token)).values(used_us=head.now_us)
     )
-    audit.record(head, "person", "use link", case_number=number)
+    audit.record(head, audit.PERSON, "use link", case_number=number)
     return number

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
-from itertools import groupby
+from collections.abc import Sequence
 from typing import Any
 
 import sqlalchemy as sa
 
-from imageward_index.entry_id import SERIAL_BITS, bank_number_of, make_entry_id
+from imageward_index.entry_id import SERIAL_BITS, bank_number_of, make_entry_id, runs_of
 from imageward_index.errors import InvalidFingerprint
 from imageward_index.fingerprint import Fingerprint
 from imageward_index.pdq import PdqHash
@@ -59,7 +58,7 @@ def set_state(head: Head, entry_ids: Sequence[int], state: EntryState) -> int:
     """
     records = fetch(head.connection, entry_ids)
     changing = sorted(record.id for record in records if record.state != state)
-    for first_id, count in _runs(changing):
+    for first_id, count in runs_of(changing):
         bank_number = bank_number_of(first_id)
         revision = head.record_entries(bank_number, first_id, count)
         head.connection.execute(
@@ -196,13 +195,6 @@ def _insert(head: Head, first_id: int, new_entries: Sequence[NewEntry]) -> None:
 
 def _ids_from(first_id: int | None, count: int) -> tuple[int, ...]:
     return () if first_id is None else tuple(range(first_id, first_id + count))
-
-
-def _runs(sorted_ids: Sequence[int]) -> Iterator[tuple[int, int]]:
-    """Split ids into runs without a gap: the first id and the length of each."""
-    for _, numbered in groupby(enumerate(sorted_ids), key=lambda pair: pair[1] - pair[0]):
-        run = [entry_id for _, entry_id in numbered]
-        yield run[0], len(run)
 
 
 def _as_record(row: Any) -> EntryRecord:  # noqa: ANN401 - a row's columns are not typed

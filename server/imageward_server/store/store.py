@@ -13,12 +13,20 @@ import sqlalchemy as sa
 from imageward_index.block import Block
 from imageward_index.fingerprint import Fingerprint
 from imageward_index.policy import Bank, Policy
+from imageward_server.audit.keys import NO_SECRET, AuditKeys
+from imageward_server.audit.row import SERVER, Actor, Checkpoint
 from imageward_server.store import banks, entries, feed
 from imageward_server.store.engine import open_engine, reading, writing
 from imageward_server.store.head import Head, current_revision, store_id
+from imageward_server.store.ledger import Ledger
 from imageward_server.store.migrate import upgrade
 from imageward_server.store.records import Addition, BankRecord, EntryRecord, FeedPage, NewEntry
 from imageward_server.store.schema import EntryState
+
+_STATE_ACTIONS = {
+    EntryState.ACTIVE: "restore entries",
+    EntryState.WITHDRAWN: "withdraw entries",
+}
 
 # A caller that retries does so within minutes; a week outlives any queue.
 REQUEST_MEMORY_S = 7 * 24 * 3600
@@ -48,16 +56,27 @@ class Snapshot:
 class Store:
     """Banks, entries and the feed of their changes, in a database.
 
-    Safe under concurrent use. A change is durable when its method returns.
+    Safe under concurrent use. A change is durable when its method returns, and so is the
+    row of the audit that tells of it.
 
     Args:
         url: SQLAlchemy's URL of the database.
         clock: seconds since 1970 UTC.
+        keys: what the audit is written with.
+        tell: called with each checkpoint of the audit that is made, once it is durable.
     """
 
-    def __init__(self, url: str, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        url: str,
+        clock: Callable[[], float] = time.time,
+        keys: AuditKeys = NO_SECRET,
+        tell: Callable[[Checkpoint], None] = lambda _: None,
+    ) -> None:
         self._engine = open_engine(url)
         self._clock = clock
+        self._ledger = Ledger(keys)
+        self._tell = tell
         # The database orders writers of several processes; this spares those of
         # one process the waiting by trial and error that SQLite does.
         self._writer = threading.Lock()
@@ -67,25 +86,34 @@ class Store:
 
         Raises:
             StoreIncompatible: a newer version wrote this store.
-            DataCorrupt: the file is damaged or not a database.
+            DataCorrupt: the file is damaged or not a database, or the audit was written
+                with another key.
         """
         upgrade(self._engine)
         with self._changing() as head:
+            head.checkpoints += self._ledger.open(head.connection, head.now_us, head.revision)
             _forget_requests(head)
 
     def close(self) -> None:
         """Close every connection."""
         self._engine.dispose()
 
-    def create_bank(self, name: str, policy: Policy) -> BankRecord:
+    def create_bank(self, name: str, policy: Policy, by: Actor = SERVER) -> BankRecord:
         """Make an empty bank; see `banks.create`."""
         with self._changing() as head:
-            return banks.create(head, name, policy)
+            made = banks.create(head, name, policy)
+            head.audit(by, "create bank", bank=name)
+            return made
 
-    def update_bank(self, name: str, change: Callable[[Policy], Policy]) -> BankRecord:
+    def update_bank(
+        self, name: str, change: Callable[[Policy], Policy], by: Actor = SERVER
+    ) -> BankRecord:
         """Replace a bank's policy by what `change` makes of it."""
         with self._changing() as head:
-            return banks.update(head, name, change(banks.get(head.connection, name).bank.policy))
+            policy = change(banks.get(head.connection, name).bank.policy)
+            changed = banks.update(head, name, policy)
+            head.audit(by, "update bank", bank=name)
+            return changed
 
     def get_bank(self, name: str) -> BankRecord:
         """Return one bank; see `banks.get`."""
@@ -103,18 +131,40 @@ class Store:
             return banks.every(connection)
 
     def add_entries(
-        self, bank_name: str, request_id: str, new_entries: Sequence[NewEntry]
+        self,
+        bank_name: str,
+        request_id: str,
+        new_entries: Sequence[NewEntry],
+        by: Actor = SERVER,
     ) -> Addition:
         """Bank entries; see `entries.add`."""
         with self._changing() as head:
             _forget_requests(head)
-            return entries.add(head, bank_name, request_id, new_entries)
+            addition = entries.add(head, bank_name, request_id, new_entries)
+            if not addition.replayed:
+                head.audit(by, "add entries", bank=bank_name, entry_ids=addition.entry_ids)
+            return addition
 
-    def set_state(self, entry_ids: Sequence[int], state: EntryState) -> tuple[int, int]:
+    def set_state(
+        self, entry_ids: Sequence[int], state: EntryState, by: Actor = SERVER
+    ) -> tuple[int, int]:
         """Withdraw or restore entries; return the revision and how many changed."""
         with self._changing() as head:
             changed = entries.set_state(head, entry_ids, state)
+            head.audit(by, _STATE_ACTIONS[state], entry_ids=entry_ids)
             return head.revision, changed
+
+    def audit(
+        self, by: Actor, action: str, *, bank: str = "", entry_ids: Sequence[int] = ()
+    ) -> None:
+        """Write to the audit what changes nothing in the store, such as a reviewer's read."""
+        with self._changing() as head:
+            head.audit(by, action, bank=bank, entry_ids=entry_ids)
+
+    def check_point(self) -> None:
+        """Sign how far the audit is, if its last rows have waited long for it."""
+        with self._changing() as head:
+            head.checkpoints += self._ledger.check_point(head.connection, head.now_us)
 
     def get_entry(self, entry_id: int) -> EntryRecord:
         """Return one entry; see `entries.fetch`."""
@@ -178,7 +228,11 @@ class Store:
     @contextmanager
     def _changing(self) -> Iterator[Head]:
         with self._writer, writing(self._engine) as connection:
-            yield Head.take(connection, self._now_us())
+            head = Head.take(connection, self._ledger, self._now_us())
+            yield head
+            assert head.audited_revision == head.revision, "a change that the audit misses"
+        for made in head.checkpoints:
+            self._tell(made)
 
     def _now_us(self) -> int:
         return int(self._clock() * 1_000_000)

@@ -19,6 +19,7 @@ from sqlalchemy.schema import CreateIndex, CreateTable
 
 import imageward_server
 from imageward_index.policy import Policy
+from imageward_server.audit.row import SERVER
 from imageward_server.errors import EntryNotFound
 from imageward_server.store import EntryState, Store
 from imageward_server.store.schema import metadata
@@ -37,6 +38,7 @@ ALLOWED = {
     ("store/schema.py", "sqlite"),
     ("store/migrations/versions/v1_first_tables.py", "sqlite"),
     ("store/migrations/versions/v2_fingerprints.py", "sqlite"),
+    ("store/migrations/versions/v4_audit.py", "sqlite"),
     # The default of an empty store_url, asked of the engine and told to the operator.
     ("app.py", "sqlite_url"),
     ("config.py", "SQLAlchemy URL of the store. Empty: SQLite in data_dir."),
@@ -97,6 +99,8 @@ def use_everything(store: Store, make_entries: MakeEntries) -> None:
     ids = store.add_entries("known", "request 1", make_entries(5)).entry_ids
     store.add_entries("known", "request 1", make_entries(5))
     store.set_state(ids[::2], EntryState.WITHDRAWN)
+    store.audit(SERVER, "get entry", entry_ids=ids)
+    store.check_point()
     store.get_entry(ids[0])
     store.get_fingerprint(ids[0])
     with pytest.raises(EntryNotFound):
@@ -158,7 +162,10 @@ def test_every_table_compiles_for_postgresql() -> None:
         if not table.name.startswith("intake_")
         for index in table.indexes
     ]
-    assert indexes == ["CREATE INDEX ix_request_created_us ON request (created_us)"]
+    assert sorted(indexes) == [
+        "CREATE INDEX ix_audit_row_case_number ON audit_row (case_number)",
+        "CREATE INDEX ix_request_created_us ON request (created_us)",
+    ]
 
 
 def test_every_migration_compiles_for_postgresql() -> None:
