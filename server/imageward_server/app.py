@@ -21,6 +21,10 @@ from grpc_reflection.v1alpha import reflection
 
 from imageward.v1 import bank_pb2_grpc, case_pb2_grpc, match_pb2_grpc
 from imageward_server.admission import Admission
+from imageward_server.audit.checkpointer import Checkpointer
+from imageward_server.audit.evidence import write_checkpoint
+from imageward_server.audit.keys import load_keys
+from imageward_server.audit.row import Checkpoint
 from imageward_server.cage.cage import Cage
 from imageward_server.calls import threads, transport
 from imageward_server.calls.interceptor import CallInterceptor
@@ -34,7 +38,7 @@ from imageward_server.services.bank import BankService
 from imageward_server.services.case import CaseService
 from imageward_server.services.match import MatchService
 from imageward_server.store import Store
-from imageward_server.store.engine import check_file, sqlite_url
+from imageward_server.store.engine import check_file, store_url
 
 log = structlog.get_logger(__name__)
 
@@ -74,6 +78,7 @@ class Server:
             announce,
             config.seal_codes or None,
         )
+        self._checkpointer = Checkpointer(self._store)
         self._admission = Admission(
             calls_max=config.call_threads,
             # An image that takes long keeps its place, and must leave the others theirs.
@@ -124,6 +129,7 @@ class Server:
         report("starting the decoder", 1, 1)
         self._replica.load(report)
         self._replica.follow()
+        self._checkpointer.start()
         # What is here now stays: the collector need not walk through it again and again.
         gc.collect()
         gc.freeze()
@@ -159,6 +165,7 @@ class Server:
         self._interceptor.close()
         self._hasher.close()
         self._replica.stop()
+        self._checkpointer.stop()
         self._store.close()
         log.info("stopped")
 
@@ -199,7 +206,8 @@ def open_store(config: Config, clock: Callable[[], float] = time.time) -> Store:
 
     Raises:
         StoreIncompatible: a newer version wrote it.
-        DataCorrupt: it is damaged.
+        DataCorrupt: it is damaged, or its audit was written with another key.
+        InvalidKey: what is named as the audit's key is none.
         OSError: it cannot be opened.
     """
     # Hashes are personal data: nobody but the server's own user may read them.
@@ -207,9 +215,15 @@ def open_store(config: Config, clock: Callable[[], float] = time.time) -> Store:
     os.umask(0o077)
     if not config.store_url:
         check_file(config.data_dir)
-    store = Store(config.store_url or sqlite_url(config.data_dir), clock)
+    keys = load_keys(config.audit_key_file, config.data_dir)
+    store = Store(store_url(config.data_dir, config.store_url), clock, keys, _log_checkpoint)
     try:
         store.open()
     except StoreUnavailable as error:
         raise OSError(f"the store cannot be opened: {error.__cause__}") from error
     return store
+
+
+def _log_checkpoint(made: Checkpoint) -> None:
+    # Whoever keeps the log elsewhere can tell later whether rows are missing.
+    log.info("audit checkpoint", checkpoint=write_checkpoint(made))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
@@ -11,7 +12,9 @@ from rich.console import Console
 from rich.table import Table
 
 from imageward_server import __version__, config, logs
+from imageward_server.audit.command import app as audit_app
 from imageward_server.intake.command import app as intake_app
+from imageward_server.key_file import AUDIT_KEY_VARIABLE
 from imageward_server.processes import serving
 from imageward_server.processes.workers_command import show_workers
 from imageward_server.segments_command import app as segments_app
@@ -29,6 +32,7 @@ config_app = typer.Typer(no_args_is_help=True, help="Looks at the configuration.
 app.add_typer(config_app, name="config")
 app.add_typer(segments_app, name="segments")
 app.add_typer(intake_app, name="intake")
+app.add_typer(audit_app, name="audit")
 app.command("workers")(show_workers)
 
 
@@ -66,6 +70,7 @@ ConnectionGraceS = Annotated[float | None, typer.Option(help=_field_help("connec
 SealCodes = Annotated[int | None, typer.Option(help=_field_help("seal_codes"))]
 NoticeS = Annotated[float | None, typer.Option(help=_field_help("notice_s"))]
 GraceS = Annotated[float | None, typer.Option(help=_field_help("grace_s"))]
+AuditKeyFile = Annotated[Path | None, typer.Option(help=_field_help("audit_key_file"))]
 IntakeConfig = Annotated[Path | None, typer.Option(help=_field_help("intake_config"))]
 LogFormat = Annotated[str | None, typer.Option(help=_field_help("log_format") + " text or json.")]
 LogLevel = Annotated[
@@ -106,6 +111,7 @@ def serve(
     seal_codes: SealCodes = None,
     notice_s: NoticeS = None,
     grace_s: GraceS = None,
+    audit_key_file: AuditKeyFile = None,
     intake_config: IntakeConfig = None,
     log_format: LogFormat = None,
     log_level: LogLevel = None,
@@ -119,6 +125,7 @@ def serve(
     del flags["take_over"]
     loaded = _load(flags, flags.pop("config_file"))
     logs.configure(loaded.config.log_format, loaded.config.log_level)
+    _check_audit_key(loaded.config)
     if loaded.config.intake_config:
         _check_intake(loaded.config.intake_config)
     try:
@@ -176,6 +183,18 @@ def _check_intake(file: Path) -> None:
 
     try:
         load_master_key(load_settings(file).master_key_file)
+    except config.InvalidConfig as error:
+        _fail(str(error), EXIT_USAGE)
+
+
+def _check_audit_key(loaded: config.Config) -> None:
+    """End the start here rather than in every worker; a key that is not named is made there."""
+    if loaded.audit_key_file is None and AUDIT_KEY_VARIABLE not in os.environ:
+        return
+    from imageward_server.audit.keys import load_keys  # noqa: PLC0415 - `serve` becomes the supervisor, which shall be light
+
+    try:
+        load_keys(loaded.audit_key_file, loaded.data_dir)
     except config.InvalidConfig as error:
         _fail(str(error), EXIT_USAGE)
 

@@ -121,6 +121,11 @@ class Config(BaseSettings):
     grace_s: float = Field(
         10.0, ge=0, le=600, description="Seconds that running calls then have to finish."
     )
+    audit_key_file: Path | None = Field(
+        None,
+        description="File of the audit's key. Without it, the environment's variable is read, "
+        "and without that audit.key in data_dir.",
+    )
     intake_config: Path | None = Field(
         None, description="TOML file of the intake. Without it there is no intake."
     )

@@ -18,6 +18,7 @@ from typing import Final
 from imageward_server.config import InvalidConfig
 
 KEY_BYTES: Final = 32
+AUDIT_KEY_VARIABLE: Final = "IMAGEWARD_AUDIT_KEY"
 # Others than the owner may not read a file that holds a key.
 _OTHERS: Final = 0o077
 

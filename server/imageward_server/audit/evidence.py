@@ -1,17 +1,21 @@
 """The audit as JSON lines: how it leaves the server, and how it is read again.
 
-The first line names the chain, the last one its end; between them stand rows in their
+The first line names the format, the last one the chain's end; between them stand rows in their
 order, each checkpoint after the row that it covers. Bytes are hexadecimal.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any, Final, TextIO
 
 from imageward_server.audit.row import ChainHead, Checkpoint, Row, SealedRow
+from imageward_server.audit.verify import Evidence
 from imageward_server.errors import DataCorrupt
 
 FORMAT: Final = 1
@@ -41,24 +45,30 @@ def read_checkpoint(said: dict[str, Any]) -> Checkpoint:
         raise DataCorrupt("a line holds no whole checkpoint; export the audit again") from error
 
 
-def write_lines(
-    head: ChainHead, rows: Iterable[SealedRow], checkpoints: Iterable[Checkpoint], key: bytes
-) -> Iterator[str]:
-    """Yield the lines of an export.
-
-    Args:
-        head: where the chain ends.
-        rows: all rows in their order.
-        checkpoints: all of them, oldest first.
-        key: the public key.
-    """
-    yield json.dumps({"format": FORMAT, "chain_id": head.chain_id, "public_key": key.hex()})
-    signed = {checkpoint.number: checkpoint for checkpoint in checkpoints}
-    for sealed in rows:
-        yield json.dumps({"row": _plain(asdict(sealed.row)), **_seal(sealed)})
+def write_lines(evidence: Evidence, public_key: bytes) -> Iterator[str]:
+    """Yield the lines of an export."""
+    head = evidence.head
+    yield json.dumps({"format": FORMAT, "public_key": public_key.hex()})
+    signed = {checkpoint.number: checkpoint for checkpoint in evidence.checkpoints}
+    for sealed in evidence.rows:
+        yield json.dumps(_plain(asdict(sealed)))
         if sealed.row.number in signed:
             yield json.dumps({"checkpoint": write_checkpoint(signed[sealed.row.number])})
     yield json.dumps({"head": _plain(asdict(head))})
+
+
+@contextmanager
+def read_export(file: Path) -> Iterator[Evidence]:
+    """Open an export; its rows are read as they are asked for.
+
+    Raises:
+        DataCorrupt: it is cut, or no export.
+        OSError: it cannot be read.
+    """
+    with file.open() as opened:
+        checkpoints = read_checkpoints(opened)
+    with file.open() as opened, file.open() as again:
+        yield Evidence(_read_head(again), _read_rows(opened), checkpoints)
 
 
 def read_checkpoints(file: TextIO) -> list[Checkpoint]:
@@ -67,35 +77,37 @@ def read_checkpoints(file: TextIO) -> list[Checkpoint]:
     Raises:
         DataCorrupt: a checkpoint cannot be read.
     """
-    found = []
+    said = (_object(line).get("checkpoint") for line in file)
+    return [read_checkpoint(one) for one in said if isinstance(one, dict)]
+
+
+def _read_rows(file: TextIO) -> Iterator[SealedRow]:
     for line in file:
-        try:
-            said = json.loads(line) if len(line) <= LINE_CHARS_MAX else None
-        except ValueError:
+        said = _object(line)
+        if "row" not in said:
             continue
-        if isinstance(said, dict) and isinstance(said.get("checkpoint"), dict):
-            found.append(read_checkpoint(said["checkpoint"]))
-    return found
+        try:
+            yield SealedRow(Row(**said["row"]), _bytes(said["digest"]), _bytes(said["mac"]))
+        except (KeyError, TypeError, ValueError) as error:
+            raise DataCorrupt("a line holds no whole row; export the audit again") from error
 
 
-def read_row(said: dict[str, Any]) -> SealedRow:
-    """Read a row of an export.
-
-    Raises:
-        DataCorrupt: it is none.
-    """
+def _read_head(file: TextIO) -> ChainHead:
+    (last,) = map(_object, deque(file, maxlen=1) or [""])
     try:
-        row = Row(**said["row"])
-        return SealedRow(row, _bytes(said["digest"]), _bytes(said["mac"]))
+        head = last["head"]
+        return ChainHead(**{**head, "digest": _bytes(head["digest"]), "mac": _bytes(head["mac"])})
     except (KeyError, TypeError, ValueError) as error:
-        raise DataCorrupt("a line holds no whole row; export the audit again") from error
+        raise DataCorrupt("the export has no end; export the audit again") from error
 
 
-def _seal(sealed: SealedRow) -> dict[str, str | None]:
-    return {
-        "digest": sealed.digest.hex() if sealed.digest else None,
-        "mac": sealed.mac.hex() if sealed.mac else None,
-    }
+def _object(line: str) -> dict[str, Any]:
+    """Read a line that is a JSON object; any other is an empty one."""
+    try:
+        said = json.loads(line) if len(line) <= LINE_CHARS_MAX else None
+    except ValueError:
+        return {}
+    return said if isinstance(said, dict) else {}
 
 
 def _bytes(said: str | None) -> bytes | None:
@@ -103,6 +115,7 @@ def _bytes(said: str | None) -> bytes | None:
 
 
 def _plain(values: dict[str, Any]) -> dict[str, Any]:
+    """Replace bytes by their hexadecimal digits."""
     return {
         name: value.hex() if isinstance(value, bytes) else value for name, value in values.items()
     }

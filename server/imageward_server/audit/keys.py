@@ -20,7 +20,6 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 from imageward_server import key_file
 from imageward_server.audit.row import ChainHead, Checkpoint
 
-KEY_VARIABLE: Final = "IMAGEWARD_AUDIT_KEY"
 # In the data folder, where neither a file nor the environment has a key.
 KEY_FILE_NAME: Final = "audit.key"
 _MAKER: Final = "imageward-server audit new-key"
@@ -98,21 +97,33 @@ class PublicKey:
 NO_SECRET: Final = AuditKeys(bytes(key_file.KEY_BYTES))
 
 
-def load_keys(file: Path | None, data_dir: Path) -> AuditKeys:
+def load_keys(file: Path | None, data_dir: Path, *, makes_key: bool = True) -> AuditKeys:
     """Read the audit's key: from a named file, the environment, or the data folder.
 
-    Without a name and a variable the data folder's own is made if it is missing. It keeps
-    out those who can write to the database and not read the folder, and nobody else.
+    Without a name and a variable the data folder's own is made if it is missing and
+    `makes_key` says so. It keeps out those who can write to the database and not read the
+    folder, and nobody else.
 
     Raises:
         InvalidKey: what is named is no key, or others may read it.
         OSError: the data folder cannot be written.
     """
-    if file is None and KEY_VARIABLE not in os.environ:
+    if file is None and key_file.AUDIT_KEY_VARIABLE not in os.environ:
         file = data_dir / KEY_FILE_NAME
-        if not file.exists():
+        if makes_key and not file.exists():
             make_key_file(file)
-    return AuditKeys(key_file.load_key(file, KEY_VARIABLE, _MAKER))
+    return AuditKeys(key_file.load_key(file, key_file.AUDIT_KEY_VARIABLE, _MAKER))
+
+
+def read_public_key(text: str) -> PublicKey:
+    """Read a public key from its hexadecimal digits.
+
+    Raises:
+        ValueError: it is none.
+    """
+    raw = bytes.fromhex(text)
+    Ed25519PublicKey.from_public_bytes(raw)
+    return PublicKey(raw)
 
 
 def make_key_file(file: Path) -> None:

@@ -9,11 +9,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable
 from dataclasses import astuple, dataclass
 from typing import Final
-
-from imageward_index.entry_id import runs_of
 
 REASON_CHARS_MAX: Final = 256
 ACTOR_CHARS_MAX: Final = 128
@@ -47,7 +44,7 @@ class Row:
         at_us: microseconds since 1970 UTC.
         action: what was done, in a word or two.
         bank: its name, where one is named.
-        entries: runs of entry ids, as `write_runs` writes them.
+        entries: runs of entry ids, as `ledger.write_runs` writes them.
         entry_count: how many ids that is.
         revision: of the store, once it was done.
     """
@@ -130,13 +127,3 @@ def digest_before_the_first(chain_id: str) -> bytes:
 def digest_of(previous: bytes, row: Row) -> bytes:
     """Digest a row and the 32 bytes before it, with SHA-256."""
     return hashlib.sha256(previous + json.dumps(astuple(row)).encode()).digest()
-
-
-def write_runs(entry_ids: Iterable[int]) -> tuple[str, int]:
-    """Write entry ids as runs, such as `0000800000000001-0000800000000400`; count them too."""
-    ids = sorted(set(entry_ids))
-    written = [
-        f"{first:016x}" if count == 1 else f"{first:016x}-{first + count - 1:016x}"
-        for first, count in runs_of(ids)
-    ]
-    return ",".join(written), len(ids)

@@ -51,6 +51,24 @@ def check_file(data_dir: Path) -> None:
         )
 
 
+def store_url(data_dir: Path, url: str) -> str:
+    """Return the URL of a server's store: the one that is set, or the embedded one's."""
+    return url or sqlite_url(data_dir)
+
+
+def require_file(data_dir: Path, url: str) -> None:
+    """Refuse a data folder without an embedded store: a command shall not make one.
+
+    Raises:
+        OSError: there is none.
+        DataCorrupt: it is empty.
+    """
+    if not url and not (data_dir / FILE_NAME).exists():
+        raise FileNotFoundError(f"{data_dir} has no store; name the server's data folder")
+    if not url:
+        check_file(data_dir)
+
+
 def without_password(url: str) -> str:
     """Write a database's URL as it may be shown."""
     return sa.make_url(url).render_as_string(hide_password=True) if url else url

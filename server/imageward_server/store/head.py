@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 
 import sqlalchemy as sa
 
-from imageward_server.audit.row import Actor, Checkpoint, write_runs
-from imageward_server.store.ledger import Deed, Ledger
+from imageward_server.audit.row import Actor, Checkpoint
+from imageward_server.store.ledger import Deed, Ledger, write_runs
 from imageward_server.store.schema import ChangeKind, change, head
 
 

@@ -6,12 +6,13 @@ one appends at a time: numbers have no gap, and each digest covers the row befor
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
 from typing import Final
 
 import sqlalchemy as sa
 
+from imageward_index.entry_id import runs_of
 from imageward_server.audit.keys import NO_SECRET, AuditKeys
 from imageward_server.audit.row import (
     SERVER,
@@ -185,6 +186,16 @@ def read_checkpoints(connection: sa.Connection) -> list[Checkpoint]:
     """Return the signed checkpoints, oldest first."""
     query = sa.select(tables.checkpoint).order_by(tables.checkpoint.c.number)
     return [Checkpoint(**found._mapping) for found in connection.execute(query)]  # noqa: SLF001 - SQLAlchemy's own public name
+
+
+def write_runs(entry_ids: Iterable[int]) -> tuple[str, int]:
+    """Write entry ids as runs, such as `0000800000000001-0000800000000400`; count them too."""
+    ids = sorted(set(entry_ids))
+    written = [
+        f"{first:016x}" if count == 1 else f"{first:016x}-{first + count - 1:016x}"
+        for first, count in runs_of(ids)
+    ]
+    return ",".join(written), len(ids)
 
 
 def _row_of(deed: Deed, number: int, now_us: int, revision: int) -> Row:

@@ -15,11 +15,12 @@ from imageward_index.fingerprint import Fingerprint
 from imageward_index.policy import Bank, Policy
 from imageward_server.audit.keys import NO_SECRET, AuditKeys
 from imageward_server.audit.row import SERVER, Actor, Checkpoint
+from imageward_server.errors import StoreIncompatible
 from imageward_server.store import banks, entries, feed
 from imageward_server.store.engine import open_engine, reading, writing
 from imageward_server.store.head import Head, current_revision, store_id
-from imageward_server.store.ledger import Ledger
-from imageward_server.store.migrate import upgrade
+from imageward_server.store.ledger import Deed, Ledger
+from imageward_server.store.migrate import format_of, newest_format, upgrade
 from imageward_server.store.records import Addition, BankRecord, EntryRecord, FeedPage, NewEntry
 from imageward_server.store.schema import EntryState
 
@@ -94,6 +95,25 @@ class Store:
             head.checkpoints += self._ledger.open(head.connection, head.now_us, head.revision)
             _forget_requests(head)
 
+    @property
+    def audit_keys(self) -> AuditKeys:
+        """What the audit is written with."""
+        return self._ledger.keys
+
+    def require_upgraded(self) -> None:
+        """Accept a store that is read as it is, without opening it.
+
+        Raises:
+            StoreIncompatible: it is of an older or newer format.
+        """
+        at = format_of(self._engine)
+        if at != newest_format():
+            raise StoreIncompatible(
+                f"the store is of format {at}, and this version reads {newest_format()}; "
+                "start the server once, or run the version that wrote it",
+                store_format=at,
+            )
+
     def close(self) -> None:
         """Close every connection."""
         self._engine.dispose()
@@ -160,6 +180,14 @@ class Store:
         """Write to the audit what changes nothing in the store, such as a reviewer's read."""
         with self._changing() as head:
             head.audit(by, action, bank=bank, entry_ids=entry_ids)
+
+    def renew_audit(self, by: Actor) -> None:
+        """Go on with the audit under this key, whatever key it had; its rows stay."""
+        with self._changing() as head:
+            deed = Deed(by, "renew audit")
+            head.checkpoints += self._ledger.begin(
+                head.connection, deed, head.now_us, head.revision
+            )
 
     def check_point(self) -> None:
         """Sign how far the audit is, if its last rows have waited long for it."""
