@@ -13,6 +13,7 @@ from rich.table import Table
 
 from imageward_server import __version__, config, logs
 from imageward_server.audit.command import app as audit_app
+from imageward_server.backup.command import backup, restore
 from imageward_server.intake.command import app as intake_app
 from imageward_server.key_file import AUDIT_KEY_VARIABLE
 from imageward_server.processes import serving
@@ -34,6 +35,8 @@ app.add_typer(segments_app, name="segments")
 app.add_typer(intake_app, name="intake")
 app.add_typer(audit_app, name="audit")
 app.command("workers")(show_workers)
+app.command()(backup)
+app.command()(restore)
 
 
 def _field_help(name: str) -> str:
