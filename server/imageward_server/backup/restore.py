@@ -4,7 +4,8 @@
 2. The database is copied out of the backup, and every byte of it compared.
 3. The store gets a new name: it will have other changes under the revisions that the old
    one went on to, so no segment and no server may take the one for the other.
-4. What must not come back stays away: sessions, and pictures, which no backup holds.
+4. What must not come back stays away: sessions and links, some of which have ended since,
+   and pictures, which no backup holds.
 5. The audit says who restored it. Only then has the folder a store.
 """
 
@@ -25,7 +26,7 @@ from imageward_server.audit.row import Actor
 from imageward_server.backup.archive import Label, copy_database, read_label
 from imageward_server.backup.make import sync_folder
 from imageward_server.errors import DataCorrupt
-from imageward_server.intake import disposal
+from imageward_server.intake import disposal, links
 from imageward_server.intake.records import picture_of
 from imageward_server.store import Store
 from imageward_server.store.case_tables import picture, session
@@ -105,6 +106,7 @@ def _enter(store: Store, by: Actor, *, renews_audit: bool) -> None:
         with store.changing() as head:
             head.connection.execute(head_table.update().values(store_id=uuid.uuid4().hex))
             head.connection.execute(session.delete())
+            links.revoke_all(head)
             _give_up_pictures(head)
             head.audit(by, "restore")
     finally:
