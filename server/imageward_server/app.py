@@ -57,6 +57,8 @@ class Server:
         hasher: what opens images; a cage of processes if None.
         share_port: let other processes of this user listen on the same port.
         announce: called when this process has changed the store, to tell the others.
+        on_replaced: called when the store is not the one that was loaded any more; from
+            then on every call is refused.
     """
 
     def __init__(
@@ -66,6 +68,7 @@ class Server:
         *,
         share_port: bool = False,
         announce: Callable[[], None] = lambda: None,
+        on_replaced: Callable[[], None] = lambda: None,
     ) -> None:
         self._config = config
         self._hasher = hasher or Cage(
@@ -79,7 +82,9 @@ class Server:
             config.feed_poll_s,
             announce,
             config.seal_codes or None,
+            self._abandon,
         )
+        self._on_replaced = on_replaced
         self._checkpointer = Checkpointer(self._store)
         self._eraser = Eraser(self._store, self._replica, config.erase_every_s)
         self._admission = Admission(
@@ -173,6 +178,12 @@ class Server:
         self._checkpointer.stop()
         self._store.close()
         log.info("stopped")
+
+    def _abandon(self) -> None:
+        """Answer nothing more from a store that is gone."""
+        self._lifecycle.announce_drain()
+        self._lifecycle.drain()
+        self._on_replaced()
 
     def _build(self, *, share_port: bool) -> grpc.Server:
         config = self._config

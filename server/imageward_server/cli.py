@@ -14,6 +14,7 @@ from rich.table import Table
 
 from imageward_server import __version__, config, logs
 from imageward_server.audit.command import app as audit_app
+from imageward_server.backup.command import backup, restore
 from imageward_server.intake.command import app as intake_app
 from imageward_server.key_file import AUDIT_KEY_VARIABLE
 from imageward_server.keys.command import app as keys_app
@@ -39,6 +40,8 @@ app.add_typer(intake_app, name="intake")
 app.add_typer(keys_app, name="keys")
 app.add_typer(audit_app, name="audit")
 app.command("workers")(show_workers)
+app.command()(backup)
+app.command()(restore)
 
 
 def _field_help(name: str) -> str:

@@ -45,6 +45,10 @@ class Replica:
         store: what is followed.
         data_dir: where the folders of the indexes' sealed segments are.
         poll_s: how often changes by other processes are looked for, in seconds.
+        announce: called when this process has changed the store.
+        seal_codes: codes in a tail from which on they are sealed.
+        on_replaced: called when another store stands in the place of the one that was
+            loaded, such as one from a backup: nothing here is true of it.
 
     Attributes:
         hashes: the whole-image hashes of all active entries.
@@ -59,13 +63,15 @@ class Replica:
         poll_s: float,
         announce: Callable[[], None] = lambda: None,
         seal_codes: int | None = None,
+        on_replaced: Callable[[], None] = lambda: None,
     ) -> None:
         self.hashes = Index(HASH_BITS)
         self.codes = Index(CODE_BITS, attachments=True)
         self._store = store
         self._poll_s = poll_s
         self._announce = announce
-        store_id = store.store_id()
+        self._on_replaced = on_replaced
+        self._store_id = store_id = store.store_id()
         self._hash_sealer = Sealer(
             self.hashes,
             data_dir / HASH_SEGMENTS,
@@ -240,7 +246,13 @@ class Replica:
             # missed, and is looked for again.
             self._told.clear()
             try:
-                if self._store.revision() > self._revision:
+                seen = self._revision  # first: another thread may read on meanwhile
+                store_id, revision = self._store.position()
+                if store_id != self._store_id or revision < seen:
+                    log.critical("store replaced", revision=revision, loaded=seen)
+                    self._on_replaced()
+                    return
+                if revision > self._revision:
                     self._read_feed()
             except Exception:
                 # Checks go on from memory; the next round tries again. Whatever it was:

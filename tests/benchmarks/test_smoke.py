@@ -43,6 +43,13 @@ def test_sealing(tmp_path: Path) -> None:
         assert 0 < told[part]["p50"] <= told[part]["p99"]
 
 
+def test_audit(tmp_path: Path) -> None:
+    """Each kind of call is timed with its row and without."""
+    told = _run(tmp_path, "audit")
+    for kind in ("add_1", "add_100", "withdraw_or_restore_1", "find_matches_by_hash"):
+        assert told[kind]["ratio"] > 0
+
+
 def test_restart(tmp_path: Path) -> None:
     """A start with and without segments is timed, and memory is told for each process."""
     told = _run(tmp_path, "restart")

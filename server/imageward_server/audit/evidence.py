@@ -10,11 +10,10 @@ import json
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final, TextIO
 
-from imageward_server.audit.row import ChainHead, Checkpoint, Row, SealedRow
+from imageward_server.audit.row import ChainHead, Checkpoint, Row, SealedRow, values_of
 from imageward_server.audit.verify import Evidence
 from imageward_server.errors import DataCorrupt
 
@@ -24,7 +23,7 @@ LINE_CHARS_MAX: Final = 1 << 20
 
 def write_checkpoint(checkpoint: Checkpoint) -> dict[str, Any]:
     """Write a checkpoint as JSON's own types."""
-    return _plain(asdict(checkpoint))
+    return _plain(values_of(checkpoint))
 
 
 def read_checkpoint(said: dict[str, Any]) -> Checkpoint:
@@ -51,10 +50,12 @@ def write_lines(evidence: Evidence, public_key: bytes) -> Iterator[str]:
     yield json.dumps({"format": FORMAT, "public_key": public_key.hex()})
     signed = {checkpoint.number: checkpoint for checkpoint in evidence.checkpoints}
     for sealed in evidence.rows:
-        yield json.dumps(_plain(asdict(sealed)))
+        yield json.dumps(
+            _plain({"row": values_of(sealed.row), "digest": sealed.digest, "mac": sealed.mac})
+        )
         if sealed.row.number in signed:
             yield json.dumps({"checkpoint": write_checkpoint(signed[sealed.row.number])})
-    yield json.dumps({"head": _plain(asdict(head))})
+    yield json.dumps({"head": _plain(values_of(head))})
 
 
 @contextmanager

@@ -17,6 +17,7 @@ from imageward_server.store.head import Head
 
 _US: Final = 1_000_000
 PATH: Final = "/u/"
+_UNUSED: Final = sa.and_(table.c.used_us.is_(None), table.c.revoked_us.is_(None))
 
 
 def issue(intake: Intake, head: Head, number: str, actor: Actor) -> tuple[str, int]:
@@ -35,15 +36,19 @@ def issue(intake: Intake, head: Head, number: str, actor: Actor) -> tuple[str, i
 
 def revoke(head: Head, number: str, actor: Actor) -> int:
     """Make every link of a case useless; return how many were not used or revoked before."""
-    unused = sa.and_(
-        table.c.case_number == number, table.c.used_us.is_(None), table.c.revoked_us.is_(None)
-    )
     revoked = head.connection.execute(
-        table.update().where(unused).values(revoked_us=head.now_us)
+        table.update().where(_UNUSED, table.c.case_number == number).values(revoked_us=head.now_us)
     ).rowcount
     if revoked:
         audit.record(head, actor, "revoke link", case_number=number)
     return revoked
+
+
+def revoke_all(head: Head) -> None:
+    """Make every link useless, as after a restore: some were used since the backup."""
+    numbers = sa.select(table.c.case_number).where(_UNUSED).distinct()
+    for number in head.connection.execute(numbers).scalars().all():
+        revoke(head, number, audit.SYSTEM)
 
 
 def check(connection: sa.Connection, token: str, now_us: int) -> str:

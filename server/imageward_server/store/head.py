@@ -106,6 +106,12 @@ def store_id(connection: sa.Connection) -> str:
     return name
 
 
+def position(connection: sa.Connection) -> tuple[str, int]:
+    """Read the random name of the store, and its last revision."""
+    row = connection.execute(sa.select(head.c.store_id, head.c.revision)).one()
+    return row.store_id, row.revision
+
+
 def current_revision(connection: sa.Connection) -> int:
     """Read the last revision of the store."""
     revision: int = connection.execute(sa.select(head.c.revision)).scalar_one()

@@ -7,7 +7,7 @@ one appends at a time: numbers have no gap, and each digest covers the row befor
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Final
 
 import sqlalchemy as sa
@@ -23,6 +23,7 @@ from imageward_server.audit.row import (
     SealedRow,
     digest_before_the_first,
     digest_of,
+    values_of,
 )
 from imageward_server.errors import DataCorrupt
 from imageward_server.store import audit_tables as tables
@@ -32,6 +33,11 @@ CHECKPOINT_ROWS: Final = 1_000
 CHECKPOINT_S: Final = 600
 _US: Final = 1_000_000
 ROWS_PER_BLOCK: Final = 10_000
+# Built once: a row is appended with every change.
+_SELECT_HEAD: Final = sa.select(tables.head)
+_UPDATE_HEAD: Final = tables.head.update()
+_INSERT_ROW: Final = tables.row.insert()
+_INSERT_CHECKPOINT: Final = tables.checkpoint.insert()
 _COLUMNS: Final = tuple(Row.__dataclass_fields__)
 
 
@@ -120,9 +126,8 @@ class Ledger:
     ) -> list[Checkpoint]:
         row = _row_of(deed, head.number + 1, now_us, revision)
         digest = digest_of(head.digest, row)
-        connection.execute(
-            tables.row.insert().values(**asdict(row), digest=digest, mac=self._keys.row_mac(digest))
-        )
+        sealed = {**values_of(row), "digest": digest, "mac": self._keys.row_mac(digest)}
+        connection.execute(_INSERT_ROW, sealed)
         head = replace(head, number=row.number, digest=digest)
         made = []
         if _is_due(head, now_us):
@@ -135,12 +140,12 @@ class Ledger:
         self, connection: sa.Connection, head: ChainHead, now_us: int
     ) -> tuple[ChainHead, Checkpoint]:
         made = self._keys.sign(head.chain_id, head.number, now_us, head.checkpoint, head.digest)
-        connection.execute(tables.checkpoint.insert().values(**asdict(made)))
+        connection.execute(_INSERT_CHECKPOINT, values_of(made))
         return replace(head, checkpoint=made.number, checkpoint_us=now_us), made
 
     def _write_head(self, connection: sa.Connection, head: ChainHead) -> None:
         sealed = replace(head, mac=self._keys.head_mac(head))
-        connection.execute(tables.head.update().values(**asdict(sealed)))
+        connection.execute(_UPDATE_HEAD, values_of(sealed))
 
     def _require_fit(self, head: ChainHead) -> None:
         if not self._keys.fits_head(head):
@@ -157,7 +162,7 @@ def read_head(connection: sa.Connection) -> ChainHead:
     Raises:
         DataCorrupt: somebody has removed it.
     """
-    found = connection.execute(sa.select(tables.head)).first()
+    found = connection.execute(_SELECT_HEAD).first()
     if found is None:
         raise DataCorrupt("the audit has no end any more; restore the last backup")
     return ChainHead(

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 import sqlalchemy as sa
 
@@ -20,8 +21,15 @@ from imageward_server.keys.segment_secrets import SegmentSecrets
 from imageward_server.keys.vault import Vault
 from imageward_server.store import banks, encrypting, encryption, entries, erasures, feed
 from imageward_server.store.codes import ClearCodes, Codes
-from imageward_server.store.engine import empty_log, open_engine, reading, rewrite, writing
-from imageward_server.store.head import Head, current_revision, store_id
+from imageward_server.store.engine import (
+    copy_database,
+    empty_log,
+    open_engine,
+    reading,
+    rewrite,
+    writing,
+)
+from imageward_server.store.head import Head, current_revision, position, store_id
 from imageward_server.store.ledger import Deed, Ledger
 from imageward_server.store.migrate import format_of, newest_format, upgrade
 from imageward_server.store.records import Addition, BankRecord, EntryRecord, FeedPage, NewEntry
@@ -113,6 +121,11 @@ class Store:
             _forget_requests(head)
 
     @property
+    def url(self) -> str:
+        """SQLAlchemy's URL of the database, with its password."""
+        return self._engine.url.render_as_string(hide_password=False)
+
+    @property
     def audit_keys(self) -> AuditKeys:
         """What the audit is written with."""
         return self._ledger.keys
@@ -130,6 +143,10 @@ class Store:
                 "start the server once, or run the version that wrote it",
                 store_format=at,
             )
+
+    def copy_to(self, file: Path) -> None:
+        """Write a copy of the database; see `engine.copy_database`."""
+        copy_database(self._engine, file)
 
     def close(self) -> None:
         """Close every connection."""
@@ -244,6 +261,11 @@ class Store:
         """Return the last revision."""
         with reading(self._engine) as connection:
             return current_revision(connection)
+
+    def position(self) -> tuple[str, int]:
+        """Return the store's random name and its last revision, of one moment."""
+        with reading(self._engine) as connection:
+            return position(connection)
 
     def changes_after(self, revision: int) -> FeedPage | None:
         """Return the next page of the feed; see `feed.page_after`."""

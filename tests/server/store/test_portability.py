@@ -104,6 +104,7 @@ def use_everything(store: Store, make_entries: MakeEntries) -> None:
     store.renew_audit(SERVER)
     store.require_upgraded()
     assert store.audit_keys
+    store.copy_to(Path(store.url.partition(":///")[2]).with_name("copy"))
     store.get_entry(ids[0])
     store.get_fingerprint(ids[1])
     with pytest.raises(EntryNotFound):
@@ -118,6 +119,7 @@ def use_everything(store: Store, make_entries: MakeEntries) -> None:
     store.list_entries(bank_number=1, state=EntryState.ACTIVE, after_id=0, limit=10)
     store.revision()
     store.store_id()
+    store.position()
     store.changes_after(0)
     with store.changing(), store.reading():
         pass
