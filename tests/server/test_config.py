@@ -108,6 +108,7 @@ def test_every_setting_can_be_set_from_every_source(
     """File and environment take the whole configuration, flags too, all to the same value."""
     values = {
         "data_dir": str(tmp_path),
+        "audit_key_file": str(tmp_path / "audit.key"),
         "intake_config": str(tmp_path / "intake.toml"),
         "store_url": "postgresql+psycopg://db/imageward",
         "listen": "[::1]:0",

@@ -60,6 +60,29 @@ def rotate(
     typer.echo("rotated: set store_key_file to the new key, then destroy the old one")
 
 
+@app.command()
+def adopt(
+    config_file: ConfigFile = None,
+    data_dir: DataDir = None,
+    store_key_file: StoreKeyFile = None,
+    key_dir: KeyDir = None,
+) -> None:
+    """Give the keys to a store that was restored from a backup; the one before must not run again.
+
+    For a trial, restore beside a copy of the folder of the keys.
+    """
+    from imageward_server.store import Store  # noqa: PLC0415 - see above
+    from imageward_server.store.engine import require_file, store_url  # noqa: PLC0415 - see above
+
+    with _vault_of(config_file, data_dir, store_key_file, key_dir) as (loaded, vault):
+        require_file(loaded.data_dir, "")
+        store = Store(store_url(loaded.data_dir, ""))
+        try:
+            vault.adopt(store.store_id())
+        finally:
+            store.close()
+
+
 @app.command("encrypt-store")
 def encrypt_store(
     config_file: ConfigFile = None,

@@ -4,7 +4,8 @@
     entry.keys   a secret for every entry
     segments/, code-segments/   a secret for every segment of the index
 
-Without `store.key` or `entry.keys` the store cannot be read by anybody.
+Without `store.key` or `entry.keys` the store cannot be read by anybody. The folder is of
+one store at a time: two would make keys of different entries in the same places.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ MAKER: Final = "imageward-server keys new"
 _STORE_KEY: Final = "store.key"
 _ENTRY_KEYS: Final = "entry.keys"
 _FORMAT: Final = 1
+_PLACE: Final = "store key"
 
 
 class Vault:
@@ -118,14 +120,25 @@ class Vault:
     def _file(self) -> Path:
         return self._folder / _STORE_KEY
 
+    def adopt(self, store_id: str) -> None:
+        """Give the keys to another store, one that was restored from a backup of the first.
+
+        Raises:
+            KeysUnusable: the master key is another.
+        """
+        self._write(store_id, self._unwrapped(), self._master_key)
+
     def _store_key(self, store_id: str) -> bytes:
-        said = self._read()
-        if said["store_id"] != store_id:
+        if self.store_id() != store_id:
             raise KeysUnusable(
-                "the folder of the store's keys is of another store; set key_dir to the right one"
+                "the folder of the store's keys is of another store; set key_dir to the right "
+                "one, or, for a store that was restored, run `imageward-server keys adopt`"
             )
+        return self._unwrapped()
+
+    def _unwrapped(self) -> bytes:
         try:
-            return unwrap(self._master_key, base64.b64decode(said["wrapped"]), _place(store_id))
+            return unwrap(self._master_key, base64.b64decode(self._read()["wrapped"]), _PLACE)
         except DataCorrupt as error:
             raise KeysUnusable(
                 "the master key does not open the store's key; give the one that the store was "
@@ -147,7 +160,7 @@ class Vault:
         return said
 
     def _write(self, store_id: str, store_key: bytes, master_key: bytes) -> None:
-        wrapped = base64.b64encode(wrap(master_key, store_key, _place(store_id))).decode()
+        wrapped = base64.b64encode(wrap(master_key, store_key, _PLACE)).decode()
         said = {"format": _FORMAT, "store_id": store_id, "wrapped": wrapped}
         replace_durably(self._file, json.dumps(said).encode())
 
@@ -167,7 +180,3 @@ def find_vault(config: Config) -> Vault | None:
         )
     master_key = key_file.load_key(config.store_key_file, KEY_VARIABLE, MAKER)
     return Vault(config.key_dir or config.data_dir / FOLDER, master_key)
-
-
-def _place(store_id: str) -> str:
-    return f"store {store_id}"

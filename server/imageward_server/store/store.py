@@ -103,8 +103,12 @@ class Store:
         # one process the waiting by trial and error that SQLite does.
         self._writer = threading.Lock()
 
-    def open(self) -> None:
+    def open(self, *, with_codes: bool = True) -> None:
         """Create or upgrade the tables.
+
+        Args:
+            with_codes: whether entries' codes shall be read and written; without, an
+                encrypted store needs no keys.
 
         Raises:
             StoreIncompatible: a newer version wrote this store.
@@ -112,12 +116,14 @@ class Store:
                 with another key.
             KeysUnusable: the keys do not fit the store; nothing is written then.
         """
-        with reading(self._engine) as connection:
-            encryption.require_keys(encryption.standing_of(connection), self._vault)
+        if with_codes:
+            with reading(self._engine) as connection:
+                encryption.require_keys(encryption.standing_of(connection), self._vault)
         upgrade(self._engine)
         with self._changing() as head:
-            self._codes = encryption.take_up(head, self._vault)
             head.checkpoints += self._ledger.open(head.connection, head.now_us, head.revision)
+            if with_codes:
+                self._codes = encryption.take_up(head, self._vault)
             _forget_requests(head)
 
     @property

@@ -73,6 +73,17 @@ def test_a_rotation_changes_the_master_key_and_no_other(vault: Vault, tmp_path: 
     ]
 
 
+def test_a_restored_store_takes_the_keys_over(vault: Vault) -> None:
+    """Its name is another: it is refused until the keys are its own, and then the first one is."""
+    entry = first_key(vault)
+    vault.adopt("restored")
+    with pytest.raises(KeysUnusable, match="keys adopt"):
+        vault.check(STORE_ID)
+    keys = vault.entry_keys("restored")
+    assert keys.keys_of([1]) == [entry]
+    keys.close()
+
+
 def test_a_segment_s_key_goes_with_it(vault: Vault) -> None:
     """What is not kept is found no more, and its name may come again with another key."""
     keys = vault.segment_keys(STORE_ID, "segments")
