@@ -24,20 +24,26 @@ from imageward_server.access import Access
 from imageward_server.access.certificate_files import certificate_files
 from imageward_server.access.tls import ServerTls
 from imageward_server.admission import Admission
+from imageward_server.audit.checkpointer import Checkpointer
+from imageward_server.audit.evidence import write_checkpoint
+from imageward_server.audit.keys import load_keys
+from imageward_server.audit.row import Checkpoint
 from imageward_server.cage.cage import Cage
 from imageward_server.calls import threads, transport
 from imageward_server.calls.interceptor import CallInterceptor
 from imageward_server.config import Config
+from imageward_server.eraser import Eraser
 from imageward_server.errors import StoreUnavailable
 from imageward_server.hasher import Hasher
 from imageward_server.intake.opening import open_intake
+from imageward_server.keys.vault import find_vault
 from imageward_server.lifecycle import SERVICES, Lifecycle
 from imageward_server.replica import Progress, Replica
 from imageward_server.services.bank import BankService
 from imageward_server.services.case import CaseService
 from imageward_server.services.match import MatchService
 from imageward_server.store import Store
-from imageward_server.store.engine import check_file, sqlite_url
+from imageward_server.store.engine import check_file, store_url
 
 log = structlog.get_logger(__name__)
 
@@ -54,6 +60,8 @@ class Server:
         hasher: what opens images; a cage of processes if None.
         share_port: let other processes of this user listen on the same port.
         announce: called when this process has changed the store, to tell the others.
+        on_replaced: called when the store is not the one that was loaded any more; from
+            then on every call is refused.
     """
 
     def __init__(
@@ -63,6 +71,7 @@ class Server:
         *,
         share_port: bool = False,
         announce: Callable[[], None] = lambda: None,
+        on_replaced: Callable[[], None] = lambda: None,
     ) -> None:
         self._config = config
         self._hasher = hasher or Cage(
@@ -77,7 +86,11 @@ class Server:
             config.feed_poll_s,
             announce,
             config.seal_codes or None,
+            self._abandon,
         )
+        self._on_replaced = on_replaced
+        self._checkpointer = Checkpointer(self._store)
+        self._eraser = Eraser(self._store, self._replica, config.erase_every_s)
         self._admission = Admission(
             calls_max=config.call_threads,
             # An image that takes long keeps its place, and must leave the others theirs.
@@ -133,6 +146,8 @@ class Server:
         report("starting the decoder", 1, 1)
         self._replica.load(report)
         self._replica.follow()
+        self._checkpointer.start()
+        self._eraser.start()
         # What is here now stays: the collector need not walk through it again and again.
         gc.collect()
         gc.freeze()
@@ -172,7 +187,9 @@ class Server:
         self._grpc.stop(0 if self._hastened.is_set() else self._config.grace_s).wait()
         self._interceptor.close()
         self._hasher.close()
+        self._eraser.stop()
         self._replica.stop()
+        self._checkpointer.stop()
         self._store.close()
         log.info("stopped")
 
@@ -182,6 +199,12 @@ class Server:
             return self._grpc.add_insecure_port(config.listen)
         tls = ServerTls(certificate_files(config))
         return self._grpc.add_secure_port(config.listen, tls.credentials())
+
+    def _abandon(self) -> None:
+        """Answer nothing more from a store that is gone."""
+        self._lifecycle.announce_drain()
+        self._lifecycle.drain()
+        self._on_replaced()
 
     def _build(self, *, share_port: bool) -> grpc.Server:
         config = self._config
@@ -220,7 +243,9 @@ def open_store(config: Config, clock: Callable[[], float] = time.time) -> Store:
 
     Raises:
         StoreIncompatible: a newer version wrote it.
-        DataCorrupt: it is damaged.
+        DataCorrupt: it is damaged, or its audit was written with another key.
+        InvalidKey: what is named as the audit's key, or the store's, is none.
+        KeysUnusable: the store's keys do not fit it.
         OSError: it cannot be opened.
     """
     # Hashes are personal data: nobody but the server's own user may read them.
@@ -228,9 +253,22 @@ def open_store(config: Config, clock: Callable[[], float] = time.time) -> Store:
     os.umask(0o077)
     if not config.store_url:
         check_file(config.data_dir)
-    store = Store(config.store_url or sqlite_url(config.data_dir), clock)
+    keys = load_keys(config.audit_key_file, config.data_dir)
+    store = Store(
+        store_url(config.data_dir, config.store_url),
+        clock,
+        keys,
+        _log_checkpoint,
+        vault=find_vault(config),
+        erase_after_s=config.erase_after_h * 3600,
+    )
     try:
         store.open()
     except StoreUnavailable as error:
         raise OSError(f"the store cannot be opened: {error.__cause__}") from error
     return store
+
+
+def _log_checkpoint(made: Checkpoint) -> None:
+    # Whoever keeps the log elsewhere can tell later whether rows are missing.
+    log.info("audit checkpoint", checkpoint=write_checkpoint(made))

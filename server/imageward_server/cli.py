@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
+import structlog
 import typer
 from rich.console import Console
 from rich.table import Table
 
 from imageward_server import __version__, config, logs
 from imageward_server.access.command import certs_app, credentials_app
+from imageward_server.audit.command import app as audit_app
+from imageward_server.backup.command import backup, restore
 from imageward_server.intake.command import app as intake_app
+from imageward_server.key_file import AUDIT_KEY_VARIABLE
+from imageward_server.keys.command import app as keys_app
 from imageward_server.processes import serving
 from imageward_server.processes.workers_command import show_workers
 from imageward_server.segments_command import app as segments_app
+
+log = structlog.get_logger(__name__)
 
 EXIT_FAILED = 1
 EXIT_USAGE = 2
@@ -32,7 +40,11 @@ app.add_typer(segments_app, name="segments")
 app.add_typer(intake_app, name="intake")
 app.add_typer(credentials_app, name="credentials")
 app.add_typer(certs_app, name="certs")
+app.add_typer(keys_app, name="keys")
+app.add_typer(audit_app, name="audit")
 app.command("workers")(show_workers)
+app.command()(backup)
+app.command()(restore)
 
 
 def _field_help(name: str) -> str:
@@ -71,8 +83,13 @@ ConnectionAgeS = Annotated[float | None, typer.Option(help=_field_help("connecti
 ConnectionIdleS = Annotated[float | None, typer.Option(help=_field_help("connection_idle_s"))]
 ConnectionGraceS = Annotated[float | None, typer.Option(help=_field_help("connection_grace_s"))]
 SealCodes = Annotated[int | None, typer.Option(help=_field_help("seal_codes"))]
+StoreKeyFile = Annotated[Path | None, typer.Option(help=_field_help("store_key_file"))]
+KeyDir = Annotated[Path | None, typer.Option(help=_field_help("key_dir"))]
+EraseAfterH = Annotated[float | None, typer.Option(help=_field_help("erase_after_h"))]
+EraseEveryS = Annotated[float | None, typer.Option(help=_field_help("erase_every_s"))]
 NoticeS = Annotated[float | None, typer.Option(help=_field_help("notice_s"))]
 GraceS = Annotated[float | None, typer.Option(help=_field_help("grace_s"))]
+AuditKeyFile = Annotated[Path | None, typer.Option(help=_field_help("audit_key_file"))]
 IntakeConfig = Annotated[Path | None, typer.Option(help=_field_help("intake_config"))]
 LogFormat = Annotated[str | None, typer.Option(help=_field_help("log_format") + " text or json.")]
 LogLevel = Annotated[
@@ -115,8 +132,13 @@ def serve(
     connection_idle_s: ConnectionIdleS = None,
     connection_grace_s: ConnectionGraceS = None,
     seal_codes: SealCodes = None,
+    store_key_file: StoreKeyFile = None,
+    key_dir: KeyDir = None,
+    erase_after_h: EraseAfterH = None,
+    erase_every_s: EraseEveryS = None,
     notice_s: NoticeS = None,
     grace_s: GraceS = None,
+    audit_key_file: AuditKeyFile = None,
     intake_config: IntakeConfig = None,
     log_format: LogFormat = None,
     log_level: LogLevel = None,
@@ -135,6 +157,8 @@ def serve(
     logs.configure(loaded.config.log_format, loaded.config.log_level)
     if loaded.config.has_tls:
         _check_tls(loaded.config)
+    _check_audit_key(loaded.config)
+    _check_store_key(loaded.config)
     if loaded.config.intake_config:
         _check_intake(loaded.config.intake_config)
     try:
@@ -214,6 +238,34 @@ def _check_intake(file: Path) -> None:
         load_master_key(load_settings(file).master_key_file)
     except config.InvalidConfig as error:
         _fail(str(error), EXIT_USAGE)
+
+
+def _check_audit_key(loaded: config.Config) -> None:
+    """End the start here rather than in every worker; a key that is not named is made there."""
+    if loaded.audit_key_file is None and AUDIT_KEY_VARIABLE not in os.environ:
+        return
+    from imageward_server.audit.keys import load_keys  # noqa: PLC0415 - `serve` becomes the supervisor, which shall be light
+
+    try:
+        load_keys(loaded.audit_key_file, loaded.data_dir)
+    except config.InvalidConfig as error:
+        _fail(str(error), EXIT_USAGE)
+
+
+def _check_store_key(loaded: config.Config) -> None:
+    """End the start here rather than in every worker, or warn that hashes lie in clear."""
+    from imageward_server.keys.vault import find_vault  # noqa: PLC0415 - `serve` becomes the supervisor, which shall be light
+
+    try:
+        vault = find_vault(loaded)
+    except config.InvalidConfig as error:
+        _fail(str(error), EXIT_USAGE)
+    if vault is None:
+        log.warning(
+            "THE STORE IS NOT ENCRYPTED: hashes and segments lie in clear, and what is erased "
+            "stays in backups",
+            hint="make a key with `imageward-server keys new`, and set store_key_file",
+        )
 
 
 def _plain(value: object) -> object:

@@ -13,9 +13,8 @@ import pytest
 
 from imageward_server.access import Access, Credential, Role, Rules, hash_secret
 from imageward_server.hasher import InProcessHasher
-from imageward_server.intake import cases, links, review
+from imageward_server.intake import audit, cases, links, review
 from imageward_server.intake.intake import Intake
-from imageward_server.intake.keys import new_key
 from imageward_server.intake.mail import send_due
 from imageward_server.intake.quarantine import FOLDER, Quarantine
 from imageward_server.intake.reception import Arrival
@@ -23,6 +22,7 @@ from imageward_server.intake.records import CaseState, PictureRecord, state_of
 from imageward_server.intake.review import Decision, RejectReason
 from imageward_server.intake.settings import IntakeSettings
 from imageward_server.intake.steward import Steward
+from imageward_server.key_file import new_key
 from imageward_server.store import Store
 from imageward_server.store.engine import sqlite_url
 
@@ -79,7 +79,7 @@ class People:
                 language=language,
                 contact=self.contact,
             )
-            url, _ = links.issue(self.intake, head, number, "helpline")
+            url, _ = links.issue(self.intake, head, number, audit.partner("helpline"))
         return number, url.rpartition("/")[2]
 
     def hand_over(self, number: str, image: bytes) -> str:

@@ -147,7 +147,7 @@ def test_a_link_that_is_guessed_expired_or_revoked_is_refused(
         clock.now_s += 72 * 3600
     else:
         with intake.store.changing() as head:
-            links.revoke(head, number, "helpline")
+            links.revoke(head, number, audit.partner("helpline"))
     answer = visit().get(f"/u/{token}")
     assert answer.status_code == (404 if spoil == "guess" else 410)
     said = {"guess": "not one of ours", "expire": "is over", "revoke": "does not work any more"}

@@ -18,11 +18,13 @@ from imageward_server.intake.credentials import (
     read_case_number,
     verify_pin,
 )
-from imageward_server.intake.keys import InvalidMasterKey, load_master_key, new_key, unwrap, wrap
-from imageward_server.intake.keys import write_key as written
+from imageward_server.intake.keys import load_master_key
 from imageward_server.intake.quarantine import Quarantine
 from imageward_server.intake.sealed_stream import CHUNK_BYTES, SealedWriter, read_sealed
 from imageward_server.intake.settings import load_settings
+from imageward_server.key_file import InvalidKey, new_key
+from imageward_server.key_file import write_key as written
+from imageward_server.keys.wrapping import unwrap, wrap
 
 KEY = bytes(range(32))
 
@@ -139,7 +141,7 @@ def test_a_bad_master_key_is_refused_without_showing_it(bad: str, tmp_path: Path
     file = tmp_path / "master.key"
     file.write_text(bad)
     file.chmod(0o600)
-    with pytest.raises(InvalidMasterKey, match="new-key") as refused:
+    with pytest.raises(InvalidKey, match="new-key") as refused:
         load_master_key(file)
     assert not bad or bad not in str(refused.value)
 
@@ -149,7 +151,7 @@ def test_a_master_key_that_others_may_read_is_refused(tmp_path: Path) -> None:
     file = tmp_path / "master.key"
     file.write_text(written(new_key()))
     file.chmod(0o644)
-    with pytest.raises(InvalidMasterKey, match="read by others"):
+    with pytest.raises(InvalidKey, match="read by others"):
         load_master_key(file)
 
 

@@ -14,17 +14,15 @@ from google.rpc import error_details_pb2
 
 from imageward.v1 import case_pb2, case_pb2_grpc, match_pb2, match_pb2_grpc
 from imageward_server.access import Credential, Role, hash_secret
-from imageward_server.app import Server
+from imageward_server.app import Server, open_store
 from imageward_server.config import Config
 from imageward_server.hasher import InProcessHasher
 from imageward_server.intake import cases, links, review, withdrawal
 from imageward_server.intake.intake import Intake
-from imageward_server.intake.keys import new_key, write_key
 from imageward_server.intake.opening import open_intake
 from imageward_server.intake.reception import Arrival
 from imageward_server.intake.review import Decision
-from imageward_server.store import Store
-from imageward_server.store.engine import sqlite_url
+from imageward_server.key_file import new_key, write_key
 
 ReadInfo = Callable[[grpc.RpcError], error_details_pb2.ErrorInfo]
 SECRET = "correct horse battery staple"  # noqa: S105 - of the tests alone
@@ -64,8 +62,7 @@ def stub(server: Server, channel: grpc.Channel) -> case_pb2_grpc.CaseServiceStub
 def intake(server: Server, config: Config) -> Iterator[Intake]:
     """Open the same intake beside the server, as the intake's own process does."""
     del server
-    store = Store(sqlite_url(config.data_dir))
-    store.open()
+    store = open_store(config)
     opened = open_intake(config, store, InProcessHasher())
     assert opened is not None
     yield opened

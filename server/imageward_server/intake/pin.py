@@ -6,7 +6,6 @@ from imageward_server.errors import CaseNotFound
 from imageward_server.intake import audit, cases, throttle
 from imageward_server.intake.credentials import hash_pin, new_pin, verify_pin
 from imageward_server.intake.intake import Intake
-from imageward_server.intake.reception import PERSON
 from imageward_server.intake.refusals import PageRefusal
 from imageward_server.store.case_tables import case as table
 
@@ -19,7 +18,7 @@ def give(intake: Intake, number: str) -> str:
         head.connection.execute(
             table.update().where(table.c.number == number).values(pin_hash=pin_hash)
         )
-        audit.record(head, PERSON, "give PIN", case_number=number)
+        audit.record(head, audit.PERSON, "give PIN", case_number=number)
     return pin
 
 

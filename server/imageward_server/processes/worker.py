@@ -69,7 +69,12 @@ class Worker:
         """
         threading.Thread(target=self._listen_to_supervisor, name="link", daemon=True).start()
         self._may_load.wait()
-        server = Server(self._config, share_port=True, announce=lambda: self._say(CHANGED))
+        server = Server(
+            self._config,
+            share_port=True,
+            announce=lambda: self._say(CHANGED),
+            on_replaced=_end_for_a_successor,
+        )
         self._server = server
         server.reload(self._config)  # which may have been replaced meanwhile
         server.load(LoadProgress(f"worker {self._number}"))
@@ -132,6 +137,11 @@ def _hasten_at_another(server: Server, terms: int) -> None:
 def end_with_supervisor() -> None:
     """End at once, as a worker does whose supervisor is gone: nobody would ever stop it."""
     os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _end_for_a_successor() -> None:
+    """End at once: the supervisor starts another worker, which loads the store that is there."""
+    os._exit(EXIT_FAILED)
 
 
 def tie_to_supervisor() -> None:

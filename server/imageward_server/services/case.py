@@ -8,7 +8,7 @@ from imageward.v1 import case_pb2, case_pb2_grpc
 from imageward_server.access import identity_of
 from imageward_server.admission import Place
 from imageward_server.errors import IntakeNotConfigured
-from imageward_server.intake import cases, links, outbox, platform, stops
+from imageward_server.intake import audit, cases, links, outbox, platform, stops
 from imageward_server.intake.credentials import read_case_number
 from imageward_server.intake.intake import Intake
 from imageward_server.intake.limits import CONTACT_CHARS_MAX, UPLOAD_ID_CHARS_MAX
@@ -66,7 +66,7 @@ class CaseService(case_pb2_grpc.CaseServiceServicer):
                 language=request.language or _LANGUAGE_DEFAULT,
                 contact=request.contact,
             )
-            link, expires_us = links.issue(intake, head, number, partner)
+            link, expires_us = links.issue(intake, head, number, audit.partner(partner))
         return case_pb2.OpenCaseResponse(
             case_number=number, link=link, link_expire_time=timestamp(expires_us)
         )
@@ -79,7 +79,7 @@ class CaseService(case_pb2_grpc.CaseServiceServicer):
         with intake.store.changing() as head:
             number = read_case_number(request.case_number)
             cases.get_own(head.connection, number, partner)
-            link, expires_us = links.issue(intake, head, number, partner)
+            link, expires_us = links.issue(intake, head, number, audit.partner(partner))
         return case_pb2.RenewLinkResponse(link=link, link_expire_time=timestamp(expires_us))
 
     def RevokeLink(
@@ -90,7 +90,7 @@ class CaseService(case_pb2_grpc.CaseServiceServicer):
         with intake.store.changing() as head:
             number = read_case_number(request.case_number)
             cases.get_own(head.connection, number, partner)
-            revoked = links.revoke(head, number, partner)
+            revoked = links.revoke(head, number, audit.partner(partner))
         return case_pb2.RevokeLinkResponse(revoked=revoked > 0)
 
     def GetCase(

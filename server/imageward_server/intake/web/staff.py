@@ -7,6 +7,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
+from imageward_server.audit.row import Actor
 from imageward_server.intake import audit, throttle
 from imageward_server.intake.refusals import PageRefusal
 from imageward_server.intake.sessions import PARTNER, REVIEWER, Session
@@ -61,7 +62,7 @@ class StaffPages:
                 throttle.note_failure(head, subject)
             else:
                 throttle.forgive(head, subject)
-                audit.record(head, name, "sign in")
+                audit.record(head, Actor(name, identity.role), "sign in")
         if identity is None:
             raise PageRefusal("secret_wrong", 403)
         if identity.role not in _HOMES:
