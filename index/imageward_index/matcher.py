@@ -53,6 +53,8 @@ class Decision:
         entry_ids: the entries behind a BLOCK or REVIEW, nearest first, at most 100.
         logged_entry_ids: found in banks that only log, nearest first, at most 100.
         quality: of the image or hash, 0..100, where it is known.
+        found_by: the pass that found the first of the entries behind the verdict, or else of
+            the logged ones; None where there are none.
     """
 
     verdict: Verdict
@@ -60,6 +62,7 @@ class Decision:
     entry_ids: tuple[int, ...] = ()
     logged_entry_ids: tuple[int, ...] = ()
     quality: int | None = None
+    found_by: Pass | None = None
 
     @property
     def low_quality(self) -> bool:
@@ -73,6 +76,7 @@ class _Meaning(NamedTuple):
     entry_id: int
     action: Action
     sure: bool
+    found_by: Pass
 
 
 class Matcher:
@@ -185,13 +189,13 @@ def _meanings(findings: Iterable[Finding], selection: Selection) -> list[_Meanin
         # A whole hash without detail is near many others: a person must look before
         # anybody's upload is stopped for it, whatever the bank wants of parts.
         if sure or finding.coverage is None or policy.review_doubtful:
-            meanings.append(_Meaning(finding.entry_id, policy.action, sure))
+            meanings.append(_Meaning(finding.entry_id, policy.action, sure, finding.found_by))
     return meanings
 
 
 def _whole_meanings(ids: Iterable[int], selection: Selection, *, sure: bool) -> list[_Meaning]:
     policy_of = selection.policy_of
-    return [_Meaning(one, policy_of[bank_number_of(one)].action, sure) for one in ids]
+    return [_Meaning(one, policy_of[bank_number_of(one)].action, sure, Pass.WHOLE) for one in ids]
 
 
 def _decide(
@@ -201,15 +205,20 @@ def _decide(
     if not meanings:
         verdict = Verdict.INCONCLUSIVE if _is_low(quality) else Verdict.ALLOW
         return Decision(verdict, completeness, quality=quality)
-    sure = [one.entry_id for one in meanings if one.action is Action.BLOCK and one.sure]
-    unsure = [one.entry_id for one in meanings if one.action is Action.BLOCK and not one.sure]
-    reviewing = [one.entry_id for one in meanings if one.action is Action.REVIEW]
-    logged = [one.entry_id for one in meanings if one.action is Action.LOG]
+    sure = [one for one in meanings if one.action is Action.BLOCK and one.sure]
+    unsure = [one for one in meanings if one.action is Action.BLOCK and not one.sure]
+    reviewing = [one for one in meanings if one.action is Action.REVIEW]
+    logged = [one for one in meanings if one.action is Action.LOG]
     behind = sure or [*unsure, *reviewing]
     if behind:
         verdict = Verdict.BLOCK if sure else Verdict.REVIEW
     else:
         verdict = Verdict.INCONCLUSIVE if _is_low(quality) else Verdict.ALLOW
     return Decision(
-        verdict, completeness, tuple(behind[:MATCHES_MAX]), tuple(logged[:MATCHES_MAX]), quality
+        verdict,
+        completeness,
+        tuple(one.entry_id for one in behind[:MATCHES_MAX]),
+        tuple(one.entry_id for one in logged[:MATCHES_MAX]),
+        quality,
+        (behind or logged)[0].found_by,
     )

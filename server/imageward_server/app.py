@@ -33,6 +33,8 @@ from imageward_server.replica import Progress, Replica
 from imageward_server.services.bank import BankService
 from imageward_server.services.case import CaseService
 from imageward_server.services.match import MatchService
+from imageward_server.sight.meters import Meters, NoMeters, PageMeters
+from imageward_server.sight.sampler import Sampler
 from imageward_server.store import Store
 from imageward_server.store.engine import check_file, sqlite_url
 
@@ -51,6 +53,7 @@ class Server:
         hasher: what opens images; a cage of processes if None.
         share_port: let other processes of this user listen on the same port.
         announce: called when this process has changed the store, to tell the others.
+        meters: what is counted into; nothing is counted without them.
     """
 
     def __init__(
@@ -60,8 +63,10 @@ class Server:
         *,
         share_port: bool = False,
         announce: Callable[[], None] = lambda: None,
+        meters: Meters | None = None,
     ) -> None:
         self._config = config
+        self._meters = meters or NoMeters()
         self._hasher = hasher or Cage(
             config.cage_cells or config.compute_threads, config.cage_slow_cells
         )
@@ -82,7 +87,14 @@ class Server:
             held_bytes_max=config.held_bytes_max,
             caller_calls_per_s=config.caller_calls_per_s,
         )
-        self._interceptor = CallInterceptor(self._lifecycle, self._admission, config.deadline_s)
+        self._interceptor = CallInterceptor(
+            self._lifecycle, self._admission, config.deadline_s, self._meters
+        )
+        self._sampler = (
+            Sampler(self._meters, self._replica, self._admission.gate, self._hasher)
+            if isinstance(self._meters, PageMeters)
+            else None
+        )
         self._grpc = self._build(share_port=share_port)
         self._hastened = threading.Event()
         self.port = 0
@@ -137,6 +149,8 @@ class Server:
 
     def serve(self) -> None:
         """Take calls from now on."""
+        if self._sampler:
+            self._sampler.start()
         self._lifecycle.serve()
         log.info("serving", port=self.port)
 
@@ -157,6 +171,8 @@ class Server:
         self._lifecycle.drain()
         self._grpc.stop(0 if self._hastened.is_set() else self._config.grace_s).wait()
         self._interceptor.close()
+        if self._sampler:
+            self._sampler.stop()
         self._hasher.close()
         self._replica.stop()
         self._store.close()
@@ -179,10 +195,13 @@ class Server:
         )
         place = self._admission.place
         match_pb2_grpc.add_MatchServiceServicer_to_server(
-            MatchService(self._replica, self._hasher, config.surfaces, place), server
+            MatchService(self._replica, self._hasher, config.surfaces, place, self._meters), server
         )
         bank_pb2_grpc.add_BankServiceServicer_to_server(
-            BankService(self._store, self._replica, self._hasher, config.surfaces, place), server
+            BankService(
+                self._store, self._replica, self._hasher, config.surfaces, place, self._meters
+            ),
+            server,
         )
         intake = open_intake(config, self._store, self._hasher)
         case_pb2_grpc.add_CaseServiceServicer_to_server(CaseService(intake, place), server)

@@ -67,6 +67,7 @@ SealCodes = Annotated[int | None, typer.Option(help=_field_help("seal_codes"))]
 NoticeS = Annotated[float | None, typer.Option(help=_field_help("notice_s"))]
 GraceS = Annotated[float | None, typer.Option(help=_field_help("grace_s"))]
 IntakeConfig = Annotated[Path | None, typer.Option(help=_field_help("intake_config"))]
+MetricsListen = Annotated[str | None, typer.Option(help=_field_help("metrics_listen"))]
 LogFormat = Annotated[str | None, typer.Option(help=_field_help("log_format") + " text or json.")]
 LogLevel = Annotated[
     str | None, typer.Option(help=_field_help("log_level") + " debug, info, warning or error.")
@@ -107,6 +108,7 @@ def serve(
     notice_s: NoticeS = None,
     grace_s: GraceS = None,
     intake_config: IntakeConfig = None,
+    metrics_listen: MetricsListen = None,
     log_format: LogFormat = None,
     log_level: LogLevel = None,
     take_over: TakeOver = False,

@@ -124,6 +124,11 @@ class Config(BaseSettings):
     intake_config: Path | None = Field(
         None, description="TOML file of the intake. Without it there is no intake."
     )
+    metrics_listen: str = Field(
+        "",
+        description="Address and port that Prometheus scrapes. Empty: nothing is counted.",
+        pattern=r"^$|^.+:[0-9]{1,5}$",
+    )
     log_format: Literal["text", "json"] = Field("text", description="How log lines look.")
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="The least severe log lines to write."

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import mmap
 import os
 import signal
 import sys
@@ -23,6 +24,8 @@ from imageward_server.config import Config
 from imageward_server.processes.connection_spread import spread_connections
 from imageward_server.processes.load_progress import LoadProgress
 from imageward_server.processes.worker_link import CHANGED, GO, LOAD, LOADED, LOOK, SERVING, Orders
+from imageward_server.sight.meters import Meters, NoMeters, PageMeters
+from imageward_server.sight.page import PAGE_BYTES
 
 log = structlog.get_logger(__name__)
 
@@ -42,6 +45,7 @@ class Worker:
     def __init__(self, orders: Orders, incoming: BinaryIO, outgoing: BinaryIO) -> None:
         self._number = orders.number
         self._config = Config(**orders.config)
+        self._meters = _open_meters(orders)
         self._incoming = incoming
         self._outgoing = outgoing
         self._writing = threading.Lock()
@@ -58,7 +62,12 @@ class Worker:
         """
         threading.Thread(target=self._listen_to_supervisor, name="link", daemon=True).start()
         self._may_load.wait()
-        server = Server(self._config, share_port=True, announce=lambda: self._say(CHANGED))
+        server = Server(
+            self._config,
+            share_port=True,
+            announce=lambda: self._say(CHANGED),
+            meters=self._meters,
+        )
         self._server = server
         server.load(LoadProgress(f"worker {self._number}"))
         self._say(LOADED)
@@ -88,6 +97,15 @@ class Worker:
             elif word == LOOK and self._server is not None:
                 self._server.look()
         end_with_supervisor()
+
+
+def _open_meters(orders: Orders) -> Meters:
+    """Count into the memory that the supervisor reads, if it does."""
+    if orders.page is None:
+        return NoMeters()
+    memory = mmap.mmap(orders.page, PAGE_BYTES)
+    os.close(orders.page)
+    return PageMeters(memory, orders.number)
 
 
 def _hear_terms() -> int:

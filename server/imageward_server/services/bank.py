@@ -21,6 +21,7 @@ from imageward_server.hasher import Hasher
 from imageward_server.replica import Replica
 from imageward_server.services import deadline, messages, new_entry, validate
 from imageward_server.services.paging import make_token, read_token
+from imageward_server.sight.meters import Meters
 from imageward_server.store import EntryState, NewEntry, Store
 
 
@@ -36,6 +37,7 @@ class BankService(bank_pb2_grpc.BankServiceServicer):
         hasher: what opens images.
         surfaces: the surfaces that policies may name.
         place: waits for a place to compute in, and holds it.
+        meters: counts the pictures that are refused.
     """
 
     def __init__(
@@ -45,12 +47,14 @@ class BankService(bank_pb2_grpc.BankServiceServicer):
         hasher: Hasher,
         surfaces: frozenset[str],
         place: Place,
+        meters: Meters,
     ) -> None:
         self._store = store
         self._replica = replica
         self._hasher = hasher
         self._surfaces = surfaces
         self._place = place
+        self._meters = meters
         self._matcher = Matcher(replica.hashes, replica.codes)
         self._started_us = time.time_ns() // 1000
 
@@ -223,7 +227,10 @@ class BankService(bank_pb2_grpc.BankServiceServicer):
     def _attempt(self, new: bank_pb2.NewEntry) -> NewEntry | InvalidInput:
         # One at a time, so that a check need not wait for a whole batch of pictures.
         with self._place():
-            return new_entry.attempt(new, self._hasher)
+            outcome = new_entry.attempt(new, self._hasher)
+        if isinstance(outcome, InvalidInput):
+            self._meters.refused(outcome)
+        return outcome
 
     def _set_state(self, written_ids: Sequence[str], state: EntryState) -> tuple[int, int]:
         revision, changed = self._store.set_state(validate.entry_ids(written_ids), state)
