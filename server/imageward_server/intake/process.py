@@ -7,6 +7,7 @@ finds what is banked here by the feed, as it finds any other change.
 from __future__ import annotations
 
 import threading
+from pathlib import Path
 
 import structlog
 import uvicorn
@@ -46,7 +47,7 @@ def run(config: Config) -> None:
     if intake is None:
         raise InvalidConfig("no intake is configured; name its file with --intake-config")
     cage.start()
-    job = Job(intake, clock)
+    job = Job(intake, clock, config.data_dir)
     job.start()
     print(f"imageward-server intake on {intake.settings.listen}", flush=True)  # noqa: T201 - what a person and a supervisor wait for
     try:
@@ -81,17 +82,16 @@ class Job:
     Args:
         intake: what it looks after.
         clock: the intake's own.
+        data_dir: where its metrics are shown.
     """
 
-    def __init__(self, intake: Intake, clock: SteadyClock) -> None:
+    def __init__(self, intake: Intake, clock: SteadyClock, data_dir: Path) -> None:
         self._clock = clock
         self._tick_s = intake.settings.tick_s
         sender = SmtpSender(intake.settings)
         self._steward = Steward(intake, lambda: send_due(intake, sender))
         clock.not_before(self._steward.seen_s())
-        self._metrics = Metrics()
-        if intake.settings.metrics_listen:
-            self._metrics.listen(intake.settings.metrics_listen)
+        self._metrics = Metrics(data_dir)
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._go_rounds, name="steward", daemon=True)
 
