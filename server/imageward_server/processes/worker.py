@@ -69,7 +69,8 @@ class Worker:
             meters=self._meters,
         )
         self._server = server
-        server.load(LoadProgress(f"worker {self._number}"))
+        logged = self._config.log_format == "json"
+        server.load(LoadProgress(f"worker {self._number}", logged=logged))
         self._say(LOADED)
         self._may_serve.wait()
         terms = _hear_terms()
