@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from imageward_index.answer import Finding, Pass
-from imageward_index.cascade import look_up
+from imageward_index.cascade import Watch, look_up, unwatched
 from imageward_index.entry_id import bank_number_of
 from imageward_index.fingerprint import Fingerprint
 from imageward_index.index import Index
@@ -85,11 +85,13 @@ class Matcher:
     Args:
         hashes: whole-image hashes, 256 bits.
         codes: regional codes, 64 bits, with each entry's fingerprint attached.
+        watch: is there while each pass over an image, and each search for hashes, runs.
     """
 
-    def __init__(self, hashes: Index, codes: Index) -> None:
+    def __init__(self, hashes: Index, codes: Index, watch: Watch = unwatched) -> None:
         self._hashes = hashes
         self._codes = codes
+        self._watch = watch
 
     def check_image(
         self, picture: Parts, selection: Selection, budget_s: float = math.inf
@@ -102,7 +104,7 @@ class Matcher:
             return policy.action is strongest and _is_sure(finding, policy)
 
         banks = self._banks(selection)
-        answer = look_up(picture, banks, budget_s=budget_s, suffices=suffices)
+        answer = look_up(picture, banks, budget_s=budget_s, suffices=suffices, watch=self._watch)
         completeness = Completeness.COMPLETE if answer.complete else Completeness.CUT_SHORT
         meanings = _meanings(answer.findings, selection)
         return _decide(meanings, picture.whole.quality, completeness)
@@ -120,7 +122,8 @@ class Matcher:
         banks = self._banks(selection)
         decisions = [_decide((), quality, Completeness.HASH_ONLY) for quality in qualities]
         for start in range(0, len(codes), QUERIES_PER_BLOCK):
-            rows, ids, _ = banks.find_hashes(codes[start : start + QUERIES_PER_BLOCK])
+            with self._watch(Pass.WHOLE):
+                rows, ids, _ = banks.find_hashes(codes[start : start + QUERIES_PER_BLOCK])
             for row, near in _group(rows, ids):
                 quality = qualities[start + row]
                 meanings = _whole_meanings(near, selection, sure=not _is_low(quality))
@@ -132,7 +135,11 @@ class Matcher:
     ) -> tuple[list[Finding], Completeness]:
         """List what every pass finds in an image, the surest first, at most 100."""
         answer = look_up(
-            picture, self._banks(selection), budget_s=budget_s, suffices=lambda _: False
+            picture,
+            self._banks(selection),
+            budget_s=budget_s,
+            suffices=lambda _: False,
+            watch=self._watch,
         )
         completeness = Completeness.COMPLETE if answer.complete else Completeness.CUT_SHORT
         return list(answer.findings[:MATCHES_MAX]), completeness

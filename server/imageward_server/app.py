@@ -35,6 +35,7 @@ from imageward_server.services.case import CaseService
 from imageward_server.services.match import MatchService
 from imageward_server.sight.meters import Meters, NoMeters, PageMeters
 from imageward_server.sight.sampler import Sampler
+from imageward_server.sight.tracing import open_spans
 from imageward_server.store import Store
 from imageward_server.store.engine import check_file, sqlite_url
 
@@ -67,6 +68,7 @@ class Server:
     ) -> None:
         self._config = config
         self._meters = meters or NoMeters()
+        self._spans = open_spans(config.traces_endpoint, config.traces_share)
         self._hasher = hasher or Cage(
             config.cage_cells or config.compute_threads, config.cage_slow_cells
         )
@@ -88,7 +90,7 @@ class Server:
             caller_calls_per_s=config.caller_calls_per_s,
         )
         self._interceptor = CallInterceptor(
-            self._lifecycle, self._admission, config.deadline_s, self._meters
+            self._lifecycle, self._admission, config.deadline_s, self._meters, self._spans
         )
         self._sampler = (
             Sampler(self._meters, self._replica, self._admission.gate, self._hasher)
@@ -176,6 +178,7 @@ class Server:
         self._hasher.close()
         self._replica.stop()
         self._store.close()
+        self._spans.close()
         log.info("stopped")
 
     def _build(self, *, share_port: bool) -> grpc.Server:
@@ -193,17 +196,27 @@ class Server:
                 ("grpc.so_reuseport", int(share_port)),
             ],
         )
-        place = self._admission.place
+        place = self._spans.place(self._admission.place)
+        hasher = self._spans.hasher(self._hasher)
         match_pb2_grpc.add_MatchServiceServicer_to_server(
-            MatchService(self._replica, self._hasher, config.surfaces, place, self._meters), server
-        )
-        bank_pb2_grpc.add_BankServiceServicer_to_server(
-            BankService(
-                self._store, self._replica, self._hasher, config.surfaces, place, self._meters
+            MatchService(
+                self._replica, hasher, config.surfaces, place, self._meters, self._spans.search
             ),
             server,
         )
-        intake = open_intake(config, self._store, self._hasher)
+        bank_pb2_grpc.add_BankServiceServicer_to_server(
+            BankService(
+                self._store,
+                self._replica,
+                hasher,
+                config.surfaces,
+                place,
+                self._meters,
+                self._spans.search,
+            ),
+            server,
+        )
+        intake = open_intake(config, self._store, hasher)
         case_pb2_grpc.add_CaseServiceServicer_to_server(CaseService(intake, place), server)
         health_pb2_grpc.add_HealthServicer_to_server(self._lifecycle.health, server)
         health_name = health_pb2.DESCRIPTOR.services_by_name["Health"].full_name

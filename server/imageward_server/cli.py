@@ -68,6 +68,8 @@ NoticeS = Annotated[float | None, typer.Option(help=_field_help("notice_s"))]
 GraceS = Annotated[float | None, typer.Option(help=_field_help("grace_s"))]
 IntakeConfig = Annotated[Path | None, typer.Option(help=_field_help("intake_config"))]
 MetricsListen = Annotated[str | None, typer.Option(help=_field_help("metrics_listen"))]
+TracesEndpoint = Annotated[str | None, typer.Option(help=_field_help("traces_endpoint"))]
+TracesShare = Annotated[float | None, typer.Option(help=_field_help("traces_share"))]
 LogFormat = Annotated[str | None, typer.Option(help=_field_help("log_format") + " text or json.")]
 LogLevel = Annotated[
     str | None, typer.Option(help=_field_help("log_level") + " debug, info, warning or error.")
@@ -109,6 +111,8 @@ def serve(
     grace_s: GraceS = None,
     intake_config: IntakeConfig = None,
     metrics_listen: MetricsListen = None,
+    traces_endpoint: TracesEndpoint = None,
+    traces_share: TracesShare = None,
     log_format: LogFormat = None,
     log_level: LogLevel = None,
     take_over: TakeOver = False,

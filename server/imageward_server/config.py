@@ -129,6 +129,14 @@ class Config(BaseSettings):
         description="Address and port that Prometheus scrapes. Empty: nothing is counted.",
         pattern=r"^$|^.+:[0-9]{1,5}$",
     )
+    traces_endpoint: str = Field(
+        "",
+        description="URL of an OTLP receiver (gRPC) for traces. Empty: none are made.",
+        pattern=r"^$|^https?://.+$",
+    )
+    traces_share: float = Field(
+        1.0, ge=0, le=1, description="Share of calls traced where the client has not decided."
+    )
     log_format: Literal["text", "json"] = Field("text", description="How log lines look.")
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="The least severe log lines to write."

@@ -31,6 +31,7 @@ from imageward_server.calls.kinds import Kind, kind_of
 from imageward_server.errors import InvalidRequest, Overloaded, TooManyStreams, UnknownMethod
 from imageward_server.lifecycle import Lifecycle
 from imageward_server.sight.meters import Meters, Timed
+from imageward_server.sight.tracing import Spans
 from imageward_server.status import Status, foreign_status, internal_status, status_of
 
 log = structlog.get_logger(__name__)
@@ -62,15 +63,22 @@ class CallInterceptor(grpc.ServerInterceptor):
         admission: says which.
         deadline_s: what a call without a deadline gets, and each question of a stream.
         meters: counts calls, and why they are refused.
+        spans: tells how long they take.
     """
 
     def __init__(
-        self, lifecycle: Lifecycle, admission: Admission, deadline_s: float, meters: Meters
+        self,
+        lifecycle: Lifecycle,
+        admission: Admission,
+        deadline_s: float,
+        meters: Meters,
+        spans: Spans,
     ) -> None:
         self._lifecycle = lifecycle
         self._admission = admission
         self._deadline_s = deadline_s
         self._meters = meters
+        self._spans = spans
         self._stream_threads = threads.pool("stream", admission.streams.calls_max)
         self._watch_threads = threads.pool("watch", admission.watches.calls_max)
         inline = InlineExecutor()
@@ -121,7 +129,12 @@ class CallInterceptor(grpc.ServerInterceptor):
 
         def call(messages: Iterator[bytes], context: Context) -> Any:  # noqa: ANN401 - any message
             visit = self._visit(self._admission.calls, method, kind, context)
-            with meter.begin(context) as timed, self._answered(context), visit:
+            with (
+                meter.begin(context) as timed,
+                self._spans.call(method, context),
+                self._answered(context),
+                visit,
+            ):
                 self._admit(visit, kind, rated=kind.is_ours)
                 request = _receive(messages, decode, visit, timed)
                 if kind.refine is not None:
@@ -143,7 +156,12 @@ class CallInterceptor(grpc.ServerInterceptor):
 
         def call(messages: Iterator[bytes], context: Context) -> Iterator[Any]:
             visit = self._visit(self._admission.watches, method, kind, context)
-            with meter.begin(context) as timed, self._answered(context), visit:
+            with (
+                meter.begin(context) as timed,
+                self._spans.call(method, context),
+                self._answered(context),
+                visit,
+            ):
                 self._admit(visit, kind, rated=kind.is_ours)
                 request = _receive(messages, decode, visit, timed)
                 visit.stay()
@@ -161,7 +179,12 @@ class CallInterceptor(grpc.ServerInterceptor):
 
         def call(messages: Iterator[bytes], context: Context) -> Iterator[Any]:
             visit = self._visit(self._admission.streams, method, kind, context)
-            with meter.begin(context) as timed, self._answered(context), visit:
+            with (
+                meter.begin(context) as timed,
+                self._spans.call(method, context),
+                self._answered(context),
+                visit,
+            ):
                 self._admit(visit, kind, rated=False)  # but each of its questions
                 questions = self._questions(messages, decode, visit, timed)
                 for answer in behavior(questions, context):

@@ -11,6 +11,7 @@ import grpc
 
 from imageward.v1 import bank_pb2, bank_pb2_grpc
 from imageward_index.answer import Finding
+from imageward_index.cascade import Watch
 from imageward_index.errors import InvalidInput
 from imageward_index.matcher import Completeness, Matcher
 from imageward_index.policy import RADIUS_BITS_DEFAULT, BankSet, Policy, Selection
@@ -38,6 +39,7 @@ class BankService(bank_pb2_grpc.BankServiceServicer):
         surfaces: the surfaces that policies may name.
         place: waits for a place to compute in, and holds it.
         meters: counts the pictures that are refused.
+        watch: is there while each pass over an image runs.
     """
 
     def __init__(
@@ -48,6 +50,7 @@ class BankService(bank_pb2_grpc.BankServiceServicer):
         surfaces: frozenset[str],
         place: Place,
         meters: Meters,
+        watch: Watch,
     ) -> None:
         self._store = store
         self._replica = replica
@@ -55,7 +58,7 @@ class BankService(bank_pb2_grpc.BankServiceServicer):
         self._surfaces = surfaces
         self._place = place
         self._meters = meters
-        self._matcher = Matcher(replica.hashes, replica.codes)
+        self._matcher = Matcher(replica.hashes, replica.codes, watch)
         self._started_us = time.time_ns() // 1000
 
     def CreateBank(

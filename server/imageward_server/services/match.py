@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import grpc
 
 from imageward.v1 import match_pb2, match_pb2_grpc
+from imageward_index.cascade import Watch
 from imageward_index.errors import ImagewardError
 from imageward_index.matcher import Decision, Matcher
 from imageward_index.policy import Selection, Verdict
@@ -35,6 +36,7 @@ class MatchService(match_pb2_grpc.MatchServiceServicer):
         surfaces: the surfaces that requests may name.
         place: waits for a place to compute in, and holds it.
         meters: counts what checks come to.
+        watch: is there while each pass over an image runs.
     """
 
     def __init__(
@@ -44,13 +46,14 @@ class MatchService(match_pb2_grpc.MatchServiceServicer):
         surfaces: frozenset[str],
         place: Place,
         meters: Meters,
+        watch: Watch,
     ) -> None:
         self._replica = replica
         self._hasher = hasher
         self._surfaces = surfaces
         self._place = place
         self._meters = meters
-        self._matcher = Matcher(replica.hashes, replica.codes)
+        self._matcher = Matcher(replica.hashes, replica.codes, watch)
 
     def CheckImage(
         self, request: match_pb2.CheckImageRequest, context: grpc.ServicerContext
