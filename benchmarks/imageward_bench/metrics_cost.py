@@ -1,14 +1,15 @@
 """What counting costs: servers with and without metrics, loaded in turn by one generator.
 
 A third server is like the first. What the two differ by is what the machine does meanwhile,
-and no difference smaller than that is one.
+and no difference smaller than that is one. Each turn is compared with the mean of both
+servers without metrics in the same round.
 """
 
 from __future__ import annotations
 
 import json
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median
 from typing import Annotated
@@ -82,7 +83,8 @@ def metrics_cost(
     told = {"seed": seed, "rounds": rounds, "bank_size": bank_size, **_compared(turns)}
     _show(told, console)
     if report:
-        report.write_text(json.dumps({**told, "machine": describe()}, indent=2))
+        each = {name: [asdict(one) for one in all_of] for name, all_of in turns.items()}
+        report.write_text(json.dumps({**told, "turns": each, "machine": describe()}, indent=2))
 
 
 def _turn(generators: Generators, step: Step, ready: Session) -> Turn:
@@ -96,22 +98,25 @@ def _turn(generators: Generators, step: Step, ready: Session) -> Turn:
 
 
 def _compared(turns: dict[str, list[Turn]]) -> dict[str, dict[str, float]]:
-    """Take medians, and of the ratios to the first server in the same round."""
+    """Take medians of the figures, and of their ratios within each round."""
     return {
         name: {
             "calls_per_s": median(one.calls_per_s for one in each),
             "cpu_us": median(one.cpu_us for one in each),
             "p50_ms": median(one.p50_ms for one in each),
-            "calls_ratio": median(_ratios([one.calls_per_s for one in each], turns, "calls_per_s")),
-            "cpu_ratio": median(_ratios([one.cpu_us for one in each], turns, "cpu_us")),
+            "calls_ratio": median(_ratios(turns, name, "calls_per_s")),
+            "cpu_ratio": median(_ratios(turns, name, "cpu_us")),
         }
         for name, each in turns.items()
     }
 
 
-def _ratios(values: list[float], turns: dict[str, list[Turn]], what: str) -> list[float]:
-    first = [getattr(one, what) for one in turns["off"]]
-    return [value / base for value, base in zip(values, first, strict=True)]
+def _ratios(turns: dict[str, list[Turn]], name: str, what: str) -> list[float]:
+    rounds = zip(turns[name], turns["off"], turns["off again"], strict=True)
+    return [
+        2 * getattr(one, what) / (getattr(first, what) + getattr(second, what))
+        for one, first, second in rounds
+    ]
 
 
 def _show(told: dict[str, object], console: Console) -> None:
