@@ -28,7 +28,7 @@ from imageward_bench.machine import describe
 CALLS_AT_ONCE = 16
 CONNECTIONS = 8
 DEADLINE_S = 5.0
-WARMUP_S = 1.0
+WARMUP_S = 0.5
 SERVERS = {"off": (), "on": ("--metrics-listen", "127.0.0.1:0"), "off again": ()}
 
 

@@ -33,6 +33,7 @@ from imageward_server.replica import Progress, Replica
 from imageward_server.services.bank import BankService
 from imageward_server.services.case import CaseService
 from imageward_server.services.match import MatchService
+from imageward_server.sight.health_port import HealthPort
 from imageward_server.sight.meters import Meters, NoMeters, PageMeters
 from imageward_server.sight.sampler import Sampler
 from imageward_server.sight.tracing import open_spans
@@ -99,6 +100,7 @@ class Server:
         )
         self._grpc = self._build(share_port=share_port)
         self._hastened = threading.Event()
+        self.health_port: HealthPort | None = None
         self.port = 0
 
     def start(self, report: Progress) -> None:
@@ -124,6 +126,9 @@ class Server:
                 f"cannot listen on {self._config.listen}; is another server there?"
             ) from error
         self._grpc.start()
+        if self._config.health_listen:
+            self.health_port = HealthPort(self._lifecycle.health, self._config.health_listen)
+            log.info("probes answered", port=self.health_port.port)
 
     def load(self, report: Progress) -> None:
         """Read the store, and follow its changes from then on.
@@ -172,6 +177,8 @@ class Server:
         self._hastened.wait(self._config.notice_s)
         self._lifecycle.drain()
         self._grpc.stop(0 if self._hastened.is_set() else self._config.grace_s).wait()
+        if self.health_port:
+            self.health_port.close()
         self._interceptor.close()
         if self._sampler:
             self._sampler.stop()

@@ -67,6 +67,7 @@ SealCodes = Annotated[int | None, typer.Option(help=_field_help("seal_codes"))]
 NoticeS = Annotated[float | None, typer.Option(help=_field_help("notice_s"))]
 GraceS = Annotated[float | None, typer.Option(help=_field_help("grace_s"))]
 IntakeConfig = Annotated[Path | None, typer.Option(help=_field_help("intake_config"))]
+HealthListen = Annotated[str | None, typer.Option(help=_field_help("health_listen"))]
 MetricsListen = Annotated[str | None, typer.Option(help=_field_help("metrics_listen"))]
 TracesEndpoint = Annotated[str | None, typer.Option(help=_field_help("traces_endpoint"))]
 TracesShare = Annotated[float | None, typer.Option(help=_field_help("traces_share"))]
@@ -110,6 +111,7 @@ def serve(
     notice_s: NoticeS = None,
     grace_s: GraceS = None,
     intake_config: IntakeConfig = None,
+    health_listen: HealthListen = None,
     metrics_listen: MetricsListen = None,
     traces_endpoint: TracesEndpoint = None,
     traces_share: TracesShare = None,

@@ -124,6 +124,11 @@ class Config(BaseSettings):
     intake_config: Path | None = Field(
         None, description="TOML file of the intake. Without it there is no intake."
     )
+    health_listen: str = Field(
+        "",
+        description="Address and port for probes that speak no TLS; health alone. Empty: none.",
+        pattern=r"^$|^.+:[0-9]{1,5}$",
+    )
     metrics_listen: str = Field(
         "",
         description="Address and port that Prometheus scrapes. Empty: nothing is counted.",

@@ -6,6 +6,7 @@
     sampler.py      what a worker is asked for once a second
     ledger.py       the supervisor's: pages of workers that run, sums of those that ended
     exposition.py   the ledger over HTTP. The one file that imports prometheus_client
+    health_port.py  health in clear, for probes that speak no TLS
     tracing.py      spans of a call. The one file of the server that imports opentelemetry
 
 A worker counts into memory that the supervisor opened for it, so a count is safe the
