@@ -276,6 +276,9 @@ class Supervisor:
             if self._ledger and page:
                 self._ledger.close(page)
             raise
+        finally:
+            if page:
+                page.handed_over()
         self._selector.register(worker.output, selectors.EVENT_READ, worker)
         return worker
 

@@ -60,7 +60,8 @@ class WorkerPage:
     """Memory that one worker counts into; it is there for as long as the supervisor is.
 
     Attributes:
-        descriptor: what the worker opens it by; the worker's own after the start.
+        descriptor: what the worker opens it by.
+        memory: the same, as this process reads it.
     """
 
     def __init__(self) -> None:
@@ -68,7 +69,7 @@ class WorkerPage:
         self.memory = mmap.mmap(self.descriptor, PAGE_BYTES)
 
     def handed_over(self) -> None:
-        """Close the descriptor: the worker has its own by now."""
+        """Close the descriptor: the worker has its own by now, and the memory stays."""
         os.close(self.descriptor)
 
 

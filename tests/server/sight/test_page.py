@@ -85,6 +85,7 @@ def _counted(ledger: Ledger, worn: int, revision: int) -> WorkerPage:
     page.add(page.place(catalogue.RETIREMENTS, "worn"), worn)
     page.put(page.place(catalogue.REVISION, "1"), revision)
     del page
+    shared.handed_over()
     return shared
 
 
@@ -101,6 +102,17 @@ def test_a_worker_that_ended_leaves_its_counters_and_nothing_else() -> None:
     ledger.close(first)
     assert _worn(ledger.totals()) == 7
     assert catalogue.REVISION.name not in ledger.totals().numbers
+
+
+def test_a_worker_that_ended_leaves_no_descriptor() -> None:
+    """However often workers are replaced, the supervisor holds no more files."""
+    ledger = Ledger()
+    descriptors = Path("/proc/self/fd")
+    before = len(list(descriptors.iterdir()))
+    for _ in range(10):
+        ledger.close(_counted(ledger, 1, 1))
+    assert len(list(descriptors.iterdir())) == before
+    assert _worn(ledger.totals()) == 10
 
 
 def test_a_worker_that_spoilt_its_page_ends_nothing() -> None:
