@@ -7,6 +7,8 @@ of a bank lie side by side in the store. An entry never changes its bank.
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from itertools import groupby
 from typing import overload
 
 import numpy as np
@@ -31,3 +33,10 @@ def bank_number_of(entry_id: NDArray[np.int64]) -> NDArray[np.int64]: ...
 def bank_number_of(entry_id: int | NDArray[np.int64]) -> int | NDArray[np.int64]:
     """Read the bank's number from an id, or from an array of them."""
     return entry_id >> SERIAL_BITS
+
+
+def runs_of(sorted_ids: Sequence[int]) -> Iterator[tuple[int, int]]:
+    """Split ids into runs without a gap: the first id and the length of each."""
+    for _, numbered in groupby(enumerate(sorted_ids), key=lambda pair: pair[1] - pair[0]):
+        run = [entry_id for _, entry_id in numbered]
+        yield run[0], len(run)

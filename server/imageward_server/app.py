@@ -20,14 +20,23 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from imageward.v1 import bank_pb2_grpc, case_pb2_grpc, match_pb2_grpc
+from imageward_server.access import Access
+from imageward_server.access.certificate_files import certificate_files
+from imageward_server.access.tls import ServerTls
 from imageward_server.admission import Admission
+from imageward_server.audit.checkpointer import Checkpointer
+from imageward_server.audit.evidence import write_checkpoint
+from imageward_server.audit.keys import load_keys
+from imageward_server.audit.row import Checkpoint
 from imageward_server.cage.cage import Cage
 from imageward_server.calls import threads, transport
 from imageward_server.calls.interceptor import CallInterceptor
 from imageward_server.config import Config
+from imageward_server.eraser import Eraser
 from imageward_server.errors import StoreUnavailable
 from imageward_server.hasher import Hasher
 from imageward_server.intake.opening import open_intake
+from imageward_server.keys.vault import find_vault
 from imageward_server.lifecycle import SERVICES, Lifecycle
 from imageward_server.replica import Progress, Replica
 from imageward_server.services.bank import BankService
@@ -38,7 +47,7 @@ from imageward_server.sight.meters import Meters, NoMeters, PageMeters
 from imageward_server.sight.sampler import Sampler
 from imageward_server.sight.tracing import open_spans
 from imageward_server.store import Store
-from imageward_server.store.engine import check_file, sqlite_url
+from imageward_server.store.engine import check_file, store_url
 
 log = structlog.get_logger(__name__)
 
@@ -56,6 +65,8 @@ class Server:
         share_port: let other processes of this user listen on the same port.
         announce: called when this process has changed the store, to tell the others.
         meters: what is counted into; nothing is counted without them.
+        on_replaced: called when the store is not the one that was loaded any more; from
+            then on every call is refused.
     """
 
     def __init__(
@@ -66,6 +77,7 @@ class Server:
         share_port: bool = False,
         announce: Callable[[], None] = lambda: None,
         meters: Meters | None = None,
+        on_replaced: Callable[[], None] = lambda: None,
     ) -> None:
         self._config = config
         self._meters = meters or NoMeters()
@@ -74,6 +86,7 @@ class Server:
             config.cage_cells or config.compute_threads, config.cage_slow_cells
         )
         self._lifecycle = Lifecycle()
+        self._access = Access(config.access_rules)
         self._store = open_store(config)
         self._replica = Replica(
             self._store,
@@ -81,7 +94,11 @@ class Server:
             config.feed_poll_s,
             announce,
             config.seal_codes or None,
+            self._abandon,
         )
+        self._on_replaced = on_replaced
+        self._checkpointer = Checkpointer(self._store)
+        self._eraser = Eraser(self._store, self._replica, config.erase_every_s)
         self._admission = Admission(
             calls_max=config.call_threads,
             # An image that takes long keeps its place, and must leave the others theirs.
@@ -91,7 +108,12 @@ class Server:
             caller_calls_per_s=config.caller_calls_per_s,
         )
         self._interceptor = CallInterceptor(
-            self._lifecycle, self._admission, config.deadline_s, self._meters, self._spans
+            self._lifecycle,
+            self._admission,
+            self._access,
+            config.deadline_s,
+            self._meters,
+            self._spans,
         )
         self._sampler = (
             Sampler(self._meters, self._replica, self._admission.gate, self._hasher)
@@ -118,9 +140,12 @@ class Server:
 
         Raises:
             OSError: the address cannot be bound.
+            InvalidConfig: there is neither TLS nor leave to do without.
+            InvalidCertificate: a file of TLS cannot be used.
         """
+        self._config.require_transport()
         try:
-            self.port = self._grpc.add_insecure_port(self._config.listen)
+            self.port = self._bind()
         except RuntimeError as error:  # all that gRPC says of any failure
             raise OSError(
                 f"cannot listen on {self._config.listen}; is another server there?"
@@ -143,6 +168,8 @@ class Server:
         report("starting the decoder", 1, 1)
         self._replica.load(report)
         self._replica.follow()
+        self._checkpointer.start()
+        self._eraser.start()
         # What is here now stays: the collector need not walk through it again and again.
         gc.collect()
         gc.freeze()
@@ -160,6 +187,11 @@ class Server:
             self._sampler.start()
         self._lifecycle.serve()
         log.info("serving", port=self.port)
+
+    def reload(self, config: Config) -> None:
+        """Take from a configuration what may change while the server runs."""
+        self._access.replace(config.access_rules)
+        self._admission.rates.calls_per_s = config.caller_calls_per_s
 
     def look(self) -> None:
         """Look for changes by other processes now, and not at the next poll."""
@@ -183,10 +215,25 @@ class Server:
         if self._sampler:
             self._sampler.stop()
         self._hasher.close()
+        self._eraser.stop()
         self._replica.stop()
+        self._checkpointer.stop()
         self._store.close()
         self._spans.close()
         log.info("stopped")
+
+    def _bind(self) -> int:
+        config = self._config
+        if not config.has_tls:
+            return self._grpc.add_insecure_port(config.listen)
+        tls = ServerTls(certificate_files(config))
+        return self._grpc.add_secure_port(config.listen, tls.credentials())
+
+    def _abandon(self) -> None:
+        """Answer nothing more from a store that is gone."""
+        self._lifecycle.announce_drain()
+        self._lifecycle.drain()
+        self._on_replaced()
 
     def _build(self, *, share_port: bool) -> grpc.Server:
         config = self._config
@@ -238,7 +285,9 @@ def open_store(config: Config, clock: Callable[[], float] = time.time) -> Store:
 
     Raises:
         StoreIncompatible: a newer version wrote it.
-        DataCorrupt: it is damaged.
+        DataCorrupt: it is damaged, or its audit was written with another key.
+        InvalidKey: what is named as the audit's key, or the store's, is none.
+        KeysUnusable: the store's keys do not fit it.
         OSError: it cannot be opened.
     """
     # Hashes are personal data: nobody but the server's own user may read them.
@@ -246,9 +295,22 @@ def open_store(config: Config, clock: Callable[[], float] = time.time) -> Store:
     os.umask(0o077)
     if not config.store_url:
         check_file(config.data_dir)
-    store = Store(config.store_url or sqlite_url(config.data_dir), clock)
+    keys = load_keys(config.audit_key_file, config.data_dir)
+    store = Store(
+        store_url(config.data_dir, config.store_url),
+        clock,
+        keys,
+        _log_checkpoint,
+        vault=find_vault(config),
+        erase_after_s=config.erase_after_h * 3600,
+    )
     try:
         store.open()
     except StoreUnavailable as error:
         raise OSError(f"the store cannot be opened: {error.__cause__}") from error
     return store
+
+
+def _log_checkpoint(made: Checkpoint) -> None:
+    # Whoever keeps the log elsewhere can tell later whether rows are missing.
+    log.info("audit checkpoint", checkpoint=write_checkpoint(made))

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -45,6 +45,10 @@ class Replica:
         store: what is followed.
         data_dir: where the folders of the indexes' sealed segments are.
         poll_s: how often changes by other processes are looked for, in seconds.
+        announce: called when this process has changed the store.
+        seal_codes: codes in a tail from which on they are sealed.
+        on_replaced: called when another store stands in the place of the one that was
+            loaded, such as one from a backup: nothing here is true of it.
 
     Attributes:
         hashes: the whole-image hashes of all active entries.
@@ -59,24 +63,30 @@ class Replica:
         poll_s: float,
         announce: Callable[[], None] = lambda: None,
         seal_codes: int | None = None,
+        on_replaced: Callable[[], None] = lambda: None,
     ) -> None:
         self.hashes = Index(HASH_BITS)
         self.codes = Index(CODE_BITS, attachments=True)
         self._store = store
         self._poll_s = poll_s
         self._announce = announce
-        store_id = store.store_id()
+        self._on_replaced = on_replaced
+        self._store_id = store_id = store.store_id()
         self._hash_sealer = Sealer(
             self.hashes,
             data_dir / HASH_SEGMENTS,
             Origin(store_id, HASHER_VERSION, HASH_BITS),
             seal_codes,
+            keys=store.segment_keys(HASH_SEGMENTS),
         )
         self._code_sealer = Sealer(
             self.codes,
             data_dir / CODE_SEGMENTS,
             Origin(store_id, REGIONS_VERSION, CODE_BITS),
             seal_codes,
+            keys=store.segment_keys(CODE_SEGMENTS),
+            # So that one process has both, and can erase.
+            after=self._hash_sealer,
         )
         self.sealers = (self._hash_sealer, self._code_sealer)
         self._banks = BankSet()
@@ -136,12 +146,26 @@ class Replica:
         self._told.set()
         if self._follower.is_alive():
             self._follower.join()
-        for sealer in self.sealers:
+        for sealer in reversed(self.sealers):
             sealer.close()
 
     def look(self) -> None:
         """Look for changes by other processes now, and not at the next poll."""
         self._told.set()
+
+    def seals(self) -> bool:
+        """Whether this is the process that writes the segments, of all that serve them."""
+        return all(sealer.try_lock() for sealer in self.sealers)
+
+    def erase(self, entry_ids: Sequence[int]) -> tuple[threading.Event, ...]:
+        """Let no segment have anything of entries, which are withdrawn in the store.
+
+        Returns:
+            What is set when that is so.
+        """
+        self._read_feed()
+        ids = np.array(entry_ids, np.int64)
+        return tuple(sealer.erase(ids) for sealer in self.sealers)
 
     def catch_up(self) -> None:
         """Apply every change that is in the store by now: this process has changed it."""
@@ -238,7 +262,13 @@ class Replica:
             self._told.clear()
             try:
                 asked_at = time.monotonic()
-                if self._store.revision() > self._revision:
+                seen = self._revision  # first: another thread may read on meanwhile
+                store_id, revision = self._store.position()
+                if store_id != self._store_id or revision < seen:
+                    log.critical("store replaced", revision=revision, loaded=seen)
+                    self._on_replaced()
+                    return
+                if revision > self._revision:
                     self._read_feed()
                 else:
                     self._current_at = asked_at

@@ -121,8 +121,9 @@ def recorded(
 ) -> Iterator[tuple[str, str]]:
     """Scrape a server before and after every kind of call, an intake beside it."""
     data_dir = tmp_path_factory.mktemp("recorded") / "data"
-    command = [sys.executable, "-m", "imageward_server", "serve", "--listen", "127.0.0.1:0"]
-    command += ["--data-dir", str(data_dir), "--metrics-listen", "127.0.0.1:0"]
+    command = [sys.executable, "-m", "imageward_server", "serve", "--insecure"]
+    command += ["--listen", "127.0.0.1:0", "--metrics-listen", "127.0.0.1:0"]
+    command += ["--data-dir", str(data_dir)]
     with (
         tempfile.TemporaryFile("w+") as log,
         subprocess.Popen(

@@ -13,17 +13,18 @@ from hypothesis import strategies as st
 from imageward_server.config import InvalidConfig
 from imageward_server.errors import DataCorrupt
 from imageward_server.intake.credentials import (
-    hash_secret,
-    is_secret_hash,
+    hash_pin,
     new_case_number,
     read_case_number,
-    verify_secret,
+    verify_pin,
 )
-from imageward_server.intake.keys import InvalidMasterKey, load_master_key, new_key, unwrap, wrap
-from imageward_server.intake.keys import write_key as written
+from imageward_server.intake.keys import load_master_key
 from imageward_server.intake.quarantine import Quarantine
 from imageward_server.intake.sealed_stream import CHUNK_BYTES, SealedWriter, read_sealed
 from imageward_server.intake.settings import load_settings
+from imageward_server.key_file import InvalidKey, new_key
+from imageward_server.key_file import write_key as written
+from imageward_server.keys.wrapping import unwrap, wrap
 
 KEY = bytes(range(32))
 
@@ -140,7 +141,7 @@ def test_a_bad_master_key_is_refused_without_showing_it(bad: str, tmp_path: Path
     file = tmp_path / "master.key"
     file.write_text(bad)
     file.chmod(0o600)
-    with pytest.raises(InvalidMasterKey, match="new-key") as refused:
+    with pytest.raises(InvalidKey, match="new-key") as refused:
         load_master_key(file)
     assert not bad or bad not in str(refused.value)
 
@@ -150,7 +151,7 @@ def test_a_master_key_that_others_may_read_is_refused(tmp_path: Path) -> None:
     file = tmp_path / "master.key"
     file.write_text(written(new_key()))
     file.chmod(0o644)
-    with pytest.raises(InvalidMasterKey, match="read by others"):
+    with pytest.raises(InvalidKey, match="read by others"):
         load_master_key(file)
 
 
@@ -160,15 +161,13 @@ def test_the_master_key_comes_from_the_environment_too(monkeypatch: pytest.Monke
     assert load_master_key(None) == KEY
 
 
-def test_secrets_are_verified_by_their_hash() -> None:
-    """The right one alone; two hashes of one secret differ; none is no secret's."""
-    kept = hash_secret("open sesame")
-    assert verify_secret("open sesame", kept)
-    assert not verify_secret("open sesam", kept)
-    assert not verify_secret("open sesame", None)
-    assert kept != hash_secret("open sesame")
-    assert is_secret_hash(kept)
-    assert not is_secret_hash("open sesame")
+def test_pins_are_verified_by_their_hash() -> None:
+    """The right one alone; two hashes of one PIN differ; none is no PIN's."""
+    kept = hash_pin("12345678")
+    assert verify_pin("12345678", kept)
+    assert not verify_pin("12345679", kept)
+    assert not verify_pin("12345678", None)
+    assert kept != hash_pin("12345678")
 
 
 def test_case_numbers_are_read_as_people_type_them() -> None:
@@ -184,7 +183,7 @@ def test_case_numbers_are_read_as_people_type_them() -> None:
     [
         ("colour = 1", "colour"),
         ('public_url = "http://help.example"', "not https"),
-        ('[accounts.ana]\nrole = "reviewer"\nsecret_hash = "plain"', "is no hash"),
+        ('[accounts.ana]\nsecret_hash = "plain"', "accounts"),
         ("tick_s = 0", "tick_s"),
         ("= 1", "cannot be read"),
     ],

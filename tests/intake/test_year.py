@@ -30,7 +30,8 @@ from imageward_server.intake.records import PictureRecord, picture_of
 from imageward_server.intake.review import RejectReason
 from imageward_server.intake.steward import Steward
 from imageward_server.store import Store
-from imageward_server.store.case_tables import PictureState, audit
+from imageward_server.store.audit_tables import row as audit_row
+from imageward_server.store.case_tables import PictureState
 from imageward_server.store.case_tables import mail as mail_table
 from imageward_server.store.case_tables import picture as picture_table
 from imageward_server.store.engine import sqlite_url
@@ -196,7 +197,7 @@ def _check_all(house: House, born: dict[str, float], postman: Postman, told: Cou
         mails = connection.execute(sa.select(mail_table)).all()
         alarms = Counter(
             (row.picture_id, row.action)
-            for row in connection.execute(sa.select(audit))
+            for row in connection.execute(sa.select(audit_row))
             if row.action.startswith("alarm")
         )
         assert outbox.unsent(connection) == []

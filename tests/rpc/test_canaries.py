@@ -32,7 +32,7 @@ from google.protobuf import descriptor_pool, message_factory
 from google.protobuf.descriptor import FieldDescriptor, MethodDescriptor
 from google.protobuf.message import Message
 
-from imageward_server.intake.credentials import hash_secret
+from imageward_server.access.credential import hash_secret
 from imageward_server.intake.keys import new_key, write_key
 from imageward_server.lifecycle import SERVICES
 from imageward_server.store.engine import FILE_NAME
@@ -130,9 +130,9 @@ def requests_of(method: MethodDescriptor) -> Iterator[Message]:
         yield request
 
 
-def call_everything(channel: grpc.Channel) -> int:
+def call_everything(channel: grpc.Channel, bearer: str = f"{TOKEN}.{TOKEN}") -> int:
     """Call every method of every service with canaries; return how many calls were made."""
-    metadata = [("authorization", f"Bearer {TOKEN}.{TOKEN}"), ("x-person", PERSON)]
+    metadata = [("authorization", f"Bearer {bearer}"), ("x-person", PERSON)]
     count = 0
     for service in SERVICES:
         for method in descriptor_pool.Default().FindServiceByName(service).methods:
@@ -150,15 +150,12 @@ def call_everything(channel: grpc.Channel) -> int:
 
 @pytest.fixture
 def settings(tmp_path: Path) -> Path:
-    """Write an intake's file with a partner's account."""
+    """Write an intake's file."""
     key = tmp_path / "master.key"
     key.write_text(write_key(new_key()))
     key.chmod(0o600)
     file = tmp_path / "intake.toml"
-    file.write_text(
-        f'master_key_file = "{key}"\nlisten = "127.0.0.1:0"\n[accounts.helpline]\n'
-        f'role = "partner"\nsecret_hash = "{hash_secret(SECRET)}"\n'
-    )
+    file.write_text(f'master_key_file = "{key}"\nlisten = "127.0.0.1:0"\n')
     return file
 
 
@@ -200,6 +197,25 @@ def test_the_server_s_logs_hold_nothing(start: Start, settings: Path, astronaut:
     assert {"loading", "serving", "stopped"} <= {one["event"] for one in events}
     canaries = {"hash": HASH, "person": PERSON.encode(), "token": TOKEN.encode()}
     assert found({**canaries, "picture": astronaut[:4000]}, said.encode()) == []
+
+
+def test_a_server_that_knows_its_callers_logs_no_token(
+    start: Start, tmp_path: Path, settings: Path
+) -> None:
+    """Neither one that it knows, nor one that it does not."""
+    file = tmp_path / "server.toml"
+    file.write_text(
+        f'[credentials.ana]\nrole = "operator"\nsecret_hash = "{hash_secret(SECRET)}"\n'
+    )
+    flags = ("--log-format", "json", "--log-level", "debug", "--intake-config", str(settings))
+    running = start("--config", str(file), *flags)
+    with grpc.insecure_channel(running.target) as channel:
+        for bearer in (f"{TOKEN}.{TOKEN}", f"ana.{TOKEN}", f"ana.{SECRET}"):
+            call_everything(channel, bearer)
+    code, said = running.end(signal.SIGTERM)
+    assert code == 0
+    canaries = {"hash": HASH, "person": PERSON.encode(), "token": TOKEN.encode()}
+    assert found({**canaries, "secret": SECRET.encode()}, said.encode()) == []
 
 
 def _listening_port(pid: int) -> int | None:

@@ -198,7 +198,8 @@ def test_a_port_that_is_taken_is_told_at_the_start(tmp_path: Path) -> None:
 
     with socket.create_server(("127.0.0.1", 0)) as taken:
         listen = f"127.0.0.1:{taken.getsockname()[1]}"
-        command = [sys.executable, "-m", "imageward_server", "serve", "--listen", "127.0.0.1:0"]
+        command = [sys.executable, "-m", "imageward_server", "serve", "--insecure"]
+        command += ["--listen", "127.0.0.1:0"]
         ended = subprocess.run(
             [*command, "--data-dir", str(tmp_path / "data"), "--metrics-listen", listen],
             capture_output=True,

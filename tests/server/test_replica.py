@@ -304,18 +304,36 @@ class FlakyStore(Store):
         self.broken, self.failed_twice = threading.Event(), threading.Event()
         self._failures = 0
 
-    def revision(self) -> int:
-        """Read the revision, or fail."""
+    def position(self) -> tuple[str, int]:
+        """Read name and revision, or fail."""
         if not self.broken.is_set():
-            return super().revision()
+            return super().position()
         self._failures += 1
         if self._failures == 1:
             raise ZeroDivisionError
         with pytest.raises(StoreUnavailable) as failure:
-            super().revision()
+            super().position()
         self.broken.clear()
         self.failed_twice.set()
         raise failure.value
+
+
+@pytest.mark.parametrize(
+    "change", ["UPDATE head SET store_id = 'another'", "UPDATE head SET revision = revision - 1"]
+)
+def test_a_store_that_was_replaced_is_not_followed(
+    change: str, store: Store, make_entries: MakeEntries, tmp_path: Path
+) -> None:
+    """Another name, or an earlier revision: it was restored, and what is loaded is not of it."""
+    fill(store, make_entries)
+    replaced = threading.Event()
+    replica = Replica(store, tmp_path, POLL_S, on_replaced=replaced.set)
+    replica.load(lambda *_progress: None)
+    replica.follow()
+    with writing(store._engine) as connection:
+        connection.exec_driver_sql(change)
+    assert replaced.wait(PATIENCE_S)
+    replica.stop()
 
 
 def test_a_stopped_replica_does_not_follow(

@@ -1,4 +1,4 @@
-"""What happens around every call: admission, decoding, and errors with ErrorInfo.
+"""What happens around every call: access, admission, decoding, and errors with ErrorInfo.
 
 gRPC answers an unknown method, an undecodable message or an escaped exception by
 itself and without details. Here each of them becomes an exception of the domain
@@ -23,6 +23,8 @@ import structlog
 from google.protobuf.message import DecodeError
 
 from imageward_index.errors import ImagewardError
+from imageward_server.access import Access
+from imageward_server.access.identity import current_identity
 from imageward_server.admission import Admission, Call, House, Visit
 from imageward_server.calls import threads
 from imageward_server.calls.caller import caller_of
@@ -61,6 +63,7 @@ class CallInterceptor(grpc.ServerInterceptor):
     Args:
         lifecycle: says whether calls are taken.
         admission: says which.
+        access: says whose.
         deadline_s: what a call without a deadline gets, and each question of a stream.
         meters: counts calls, and why they are refused.
         spans: tells how long they take.
@@ -70,12 +73,14 @@ class CallInterceptor(grpc.ServerInterceptor):
         self,
         lifecycle: Lifecycle,
         admission: Admission,
+        access: Access,
         deadline_s: float,
         meters: Meters,
         spans: Spans,
     ) -> None:
         self._lifecycle = lifecycle
         self._admission = admission
+        self._access = access
         self._deadline_s = deadline_s
         self._meters = meters
         self._spans = spans
@@ -135,6 +140,7 @@ class CallInterceptor(grpc.ServerInterceptor):
                 self._answered(context),
                 visit,
             ):
+                self._access.admit(method, current_identity.get())
                 self._admit(visit, kind, rated=kind.is_ours)
                 request = _receive(messages, decode, visit, timed)
                 if kind.refine is not None:
@@ -161,6 +167,7 @@ class CallInterceptor(grpc.ServerInterceptor):
                 self._spans.call(method, context),
                 self._answered(context),
                 visit,
+                self._access.while_open(context, method),
             ):
                 self._admit(visit, kind, rated=kind.is_ours)
                 request = _receive(messages, decode, visit, timed)
@@ -184,6 +191,7 @@ class CallInterceptor(grpc.ServerInterceptor):
                 self._spans.call(method, context),
                 self._answered(context),
                 visit,
+                self._access.while_open(context, method),
             ):
                 self._admit(visit, kind, rated=False)  # but each of its questions
                 questions = self._questions(messages, decode, visit, timed)
@@ -207,7 +215,10 @@ class CallInterceptor(grpc.ServerInterceptor):
         # Typed as if it could be None, for a call without a deadline.
         assert left_s is not None
         deadline = time.monotonic() + (left_s if left_s < NO_DEADLINE_S else self._deadline_s)
-        call = Call(method, caller_of(context), kind.priority, deadline)
+        identity = self._access.identify(context)
+        current_identity.set(identity)
+        rate = self._access.calls_per_s_of(identity)
+        call = Call(method, caller_of(context), kind.priority, deadline, calls_per_s=rate)
         visit = self._admission.visit(house, call, context.cancel)
         if not context.add_callback(visit.end):
             visit.end()

@@ -1,49 +1,51 @@
-"""The audit trail: who did what to which case and picture, and when."""
+"""What the intake tells the server's audit: who did what to which case and picture."""
 
 from __future__ import annotations
 
-import uuid
-from dataclasses import dataclass
+from collections.abc import Iterable
+from typing import Final
 
 import sqlalchemy as sa
 
-from imageward_server.store.case_tables import audit as table
+from imageward_server.audit.row import SERVER, Actor, Row
+from imageward_server.intake.sessions import PARTNER, REVIEWER
 from imageward_server.store.head import Head
+from imageward_server.store.ledger import read_rows
 
-SYSTEM = "imageward"
+SYSTEM: Final = SERVER
+# Who came by a link, or by a case's number and PIN; nothing more is known of them.
+PERSON: Final = Actor("person", "person")
+_FRONTEND: Final = "frontend"
 
 
-@dataclass(frozen=True, slots=True)
-class AuditRecord:
-    """One line of the trail."""
+def partner(name: str) -> Actor:
+    """Name the account of a partner."""
+    return Actor(name, PARTNER)
 
-    at_us: int
-    actor: str
-    action: str
-    case_number: str
-    picture_id: str
+
+def reviewer(name: str) -> Actor:
+    """Name the account of a reviewer."""
+    return Actor(name, REVIEWER)
+
+
+def frontend(name: str) -> Actor:
+    """Name the account of a frontend."""
+    return Actor(name, _FRONTEND)
 
 
 def record(
-    head: Head, actor: str, action: str, *, case_number: str = "", picture_id: str = ""
+    head: Head,
+    actor: Actor,
+    action: str,
+    *,
+    case_number: str = "",
+    picture_id: str = "",
+    entry_ids: Iterable[int] = (),
 ) -> None:
-    """Write a line, in the transaction of what it tells."""
-    head.connection.execute(
-        table.insert().values(
-            id=uuid.uuid4().hex,
-            at_us=head.now_us,
-            actor=actor,
-            action=action,
-            case_number=case_number,
-            picture_id=picture_id,
-        )
-    )
+    """Write a row, in the transaction of what it tells."""
+    head.audit(actor, action, case_number=case_number, picture_id=picture_id, entry_ids=entry_ids)
 
 
-def of_case(connection: sa.Connection, case_number: str) -> list[AuditRecord]:
+def of_case(connection: sa.Connection, case_number: str) -> list[Row]:
     """Return the trail of a case, oldest first."""
-    query = sa.select(table).where(table.c.case_number == case_number).order_by(table.c.at_us)
-    return [
-        AuditRecord(row.at_us, row.actor, row.action, row.case_number, row.picture_id)
-        for row in connection.execute(query)
-    ]
+    return [sealed.row for sealed in read_rows(connection, case_number)]

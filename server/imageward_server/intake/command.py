@@ -1,4 +1,4 @@
-"""The command `imageward-server intake`: the pages, keys and accounts.
+"""The command `imageward-server intake`: the pages and keys.
 
 What it works with is imported where it is used: `serve` imports this module too, and
 becomes the supervisor, which shall be light.
@@ -6,9 +6,8 @@ becomes the supervisor, which shall be light.
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
@@ -16,6 +15,11 @@ from imageward_server import config, logs
 
 EXIT_FAILED = 1
 EXIT_USAGE = 2
+
+StoreKeyFile = Annotated[
+    Path | None, typer.Option(help="File of the store's key, if it is encrypted.")
+]
+KeyDir = Annotated[Path | None, typer.Option(help="Folder of the entries' keys.")]
 
 app = typer.Typer(no_args_is_help=True, help="Runs the intake of pictures by persons at risk.")
 
@@ -27,16 +31,23 @@ def serve(
     ] = None,
     data_dir: Annotated[Path | None, typer.Option(help="Folder of the embedded store.")] = None,
     intake_config: Annotated[Path | None, typer.Option(help="TOML file of the intake.")] = None,
+    store_key_file: StoreKeyFile = None,
+    key_dir: KeyDir = None,
 ) -> None:
     """Serve the intake's pages, and do its job, until SIGTERM or Ctrl-C."""
     from imageward_index.errors import ImagewardError  # noqa: PLC0415 - see above
     from imageward_server.intake.process import run  # noqa: PLC0415 - see above
 
     try:
-        flags = {"data_dir": data_dir, "intake_config": intake_config}
+        flags = {
+            "data_dir": data_dir,
+            "intake_config": intake_config,
+            "store_key_file": store_key_file,
+            "key_dir": key_dir,
+        }
         loaded = config.load(flags, config_file).config
         logs.configure(loaded.log_format, loaded.log_level)
-        run(loaded)
+        run(loaded, lambda: config.load(flags, config_file).config)
     except config.InvalidConfig as error:
         typer.echo(f"imageward-server: {error}", err=True)
         raise typer.Exit(EXIT_USAGE) from error
@@ -50,27 +61,45 @@ def make_key(
     file: Annotated[Path, typer.Argument(help="Where to write it; it must not exist.")],
 ) -> None:
     """Make a master key, in a file that only you can read."""
-    from imageward_server.intake.keys import new_key, write_key  # noqa: PLC0415 - see above
+    from imageward_server.key_file import make_key_file  # noqa: PLC0415 - see above
 
     try:
-        handle = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        make_key_file(file)
     except OSError as error:
         typer.echo(f"imageward-server: the key cannot be written: {error}", err=True)
         raise typer.Exit(EXIT_FAILED) from error
-    with os.fdopen(handle, "w") as opened:
-        opened.write(write_key(new_key()) + "\n")
 
 
-@app.command("new-account")
-def make_account(
-    name: Annotated[str, typer.Argument(help="Small letters, digits, '_' and '-'.")],
-    role: Annotated[
-        Literal["partner", "reviewer", "frontend"], typer.Argument(help="What the account may.")
-    ],
+@app.command("rotate-key")
+def rotate_key(
+    new_key_file: Annotated[Path, typer.Argument(help="File of the new master key.")],
+    config_file: Annotated[
+        Path | None, typer.Option("--config", help="TOML file of the server's settings.")
+    ] = None,
+    data_dir: Annotated[Path | None, typer.Option(help="Folder of the embedded store.")] = None,
+    intake_config: Annotated[Path | None, typer.Option(help="TOML file of the intake.")] = None,
+    store_key_file: StoreKeyFile = None,
+    key_dir: KeyDir = None,
 ) -> None:
-    """Make an account's secret, shown once, and the lines for the intake's file."""
-    from imageward_server.intake.credentials import hash_secret, new_token  # noqa: PLC0415 - see above
+    """Wrap cases' keys and addresses with another master key. Stop all processes first.
 
-    secret = new_token()
-    typer.echo(f"secret of {name}, shown this once: {secret}", err=True)
-    typer.echo(f'[accounts.{name}]\nrole = "{role}"\nsecret_hash = "{hash_secret(secret)}"')
+    What was cut off can be done again. Then name the new key in the intake's file.
+    """
+    from imageward_index.errors import ImagewardError  # noqa: PLC0415 - see above
+    from imageward_server.intake.rotation import rotate  # noqa: PLC0415 - see above
+
+    try:
+        flags = {
+            "data_dir": data_dir,
+            "intake_config": intake_config,
+            "store_key_file": store_key_file,
+            "key_dir": key_dir,
+        }
+        pictures, contacts = rotate(config.load(flags, config_file).config, new_key_file)
+    except config.InvalidConfig as error:
+        typer.echo(f"imageward-server: {error}", err=True)
+        raise typer.Exit(EXIT_USAGE) from error
+    except (ImagewardError, OSError) as error:
+        typer.echo(f"imageward-server: {error}", err=True)
+        raise typer.Exit(EXIT_FAILED) from error
+    typer.echo(f"rotated: {pictures} cases' keys and {contacts} addresses")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
+from imageward_server.audit.row import Actor
 from imageward_server.intake import audit, outbox
 from imageward_server.intake.intake import Intake
 from imageward_server.intake.outbox import MailKind
@@ -17,20 +18,11 @@ from imageward_server.store.case_tables import picture as table
 from imageward_server.store.head import Head
 
 
-def delete(intake: Intake, picture: PictureRecord, actor: str = audit.SYSTEM) -> None:
+def delete(intake: Intake, picture: PictureRecord, actor: Actor = audit.SYSTEM) -> None:
     """Destroy a picture and write down that it is gone; mail when it was the case's last."""
     intake.quarantine.destroy(picture.case_number, picture.id)
     with intake.store.changing() as head:
-        changed = head.connection.execute(
-            table.update()
-            .where(table.c.id == picture.id, table.c.deleted_us.is_(None))
-            .values(deleted_us=head.now_us, tag=None)
-        ).rowcount
-        if changed:
-            audit.record(
-                head, actor, "delete", case_number=picture.case_number, picture_id=picture.id
-            )
-            _tell_when_last(head, picture)
+        _note_deleted(head, picture, actor)
 
 
 def expire(head: Head, picture: PictureRecord) -> None:
@@ -46,11 +38,33 @@ def expire(head: Head, picture: PictureRecord) -> None:
     )
 
 
+def give_up(head: Head, picture: PictureRecord) -> None:
+    """Write down that a picture is gone, as after a restore: no backup holds one."""
+    if picture.state is PictureState.ARRIVING:  # nobody was told of it
+        head.connection.execute(table.delete().where(table.c.id == picture.id))
+        return
+    if picture.state is PictureState.WAITING:
+        expire(head, picture)
+    _note_deleted(head, picture, audit.SYSTEM)
+
+
 def forget(intake: Intake, picture: PictureRecord) -> None:
     """Destroy a picture that never arrived whole; nobody was told of it."""
     intake.quarantine.destroy(picture.case_number, picture.id)
     with intake.store.changing() as head:
         head.connection.execute(table.delete().where(table.c.id == picture.id))
+
+
+def _note_deleted(head: Head, picture: PictureRecord, actor: Actor) -> None:
+    """Write down that a picture is gone, unless that stands there already."""
+    changed = head.connection.execute(
+        table.update()
+        .where(table.c.id == picture.id, table.c.deleted_us.is_(None))
+        .values(deleted_us=head.now_us, tag=None)
+    ).rowcount
+    if changed:
+        audit.record(head, actor, "delete", case_number=picture.case_number, picture_id=picture.id)
+        _tell_when_last(head, picture)
 
 
 def _tell_when_last(head: Head, picture: PictureRecord) -> None:

@@ -10,10 +10,13 @@ from typing import Final
 from imageward_index.policy import Policy
 from imageward_server.errors import BankExists
 from imageward_server.hasher import Hasher
-from imageward_server.intake.keys import derive
 from imageward_server.intake.quarantine import Quarantine
 from imageward_server.intake.settings import IntakeSettings
+from imageward_server.key_file import derive
 from imageward_server.store import Store
+
+CONTACT_KEY: Final = "contact"
+"""The purpose of the key that addresses are encrypted with."""
 
 _US: Final = 1_000_000
 

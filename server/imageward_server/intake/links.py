@@ -6,6 +6,7 @@ from typing import Final
 
 import sqlalchemy as sa
 
+from imageward_server.audit.row import Actor
 from imageward_server.intake import audit
 from imageward_server.intake.credentials import digest_token, new_token
 from imageward_server.intake.intake import Intake
@@ -16,9 +17,10 @@ from imageward_server.store.head import Head
 
 _US: Final = 1_000_000
 PATH: Final = "/u/"
+_UNUSED: Final = sa.and_(table.c.used_us.is_(None), table.c.revoked_us.is_(None))
 
 
-def issue(intake: Intake, head: Head, number: str, actor: str) -> tuple[str, int]:
+def issue(intake: Intake, head: Head, number: str, actor: Actor) -> tuple[str, int]:
     """Make the link of a case and revoke those before it; return its URL and when it expires."""
     revoke(head, number, actor)
     token = new_token()
@@ -32,17 +34,21 @@ def issue(intake: Intake, head: Head, number: str, actor: str) -> tuple[str, int
     return f"{intake.settings.public_url}{PATH}{token}", expires_us
 
 
-def revoke(head: Head, number: str, actor: str) -> int:
+def revoke(head: Head, number: str, actor: Actor) -> int:
     """Make every link of a case useless; return how many were not used or revoked before."""
-    unused = sa.and_(
-        table.c.case_number == number, table.c.used_us.is_(None), table.c.revoked_us.is_(None)
-    )
     revoked = head.connection.execute(
-        table.update().where(unused).values(revoked_us=head.now_us)
+        table.update().where(_UNUSED, table.c.case_number == number).values(revoked_us=head.now_us)
     ).rowcount
     if revoked:
         audit.record(head, actor, "revoke link", case_number=number)
     return revoked
+
+
+def revoke_all(head: Head) -> None:
+    """Make every link useless, as after a restore: some were used since the backup."""
+    numbers = sa.select(table.c.case_number).where(_UNUSED).distinct()
+    for number in head.connection.execute(numbers).scalars().all():
+        revoke(head, number, audit.SYSTEM)
 
 
 def check(connection: sa.Connection, token: str, now_us: int) -> str:
@@ -75,5 +81,5 @@ def use(head: Head, token: str) -> str:
     head.connection.execute(
         table.update().where(table.c.token_hash == digest_token(token)).values(used_us=head.now_us)
     )
-    audit.record(head, "person", "use link", case_number=number)
+    audit.record(head, audit.PERSON, "use link", case_number=number)
     return number

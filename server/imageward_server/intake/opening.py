@@ -21,7 +21,7 @@ def open_intake(
 
     Raises:
         InvalidConfig: its file cannot be used.
-        InvalidMasterKey: there is no master key, or none that can be used.
+        InvalidKey: there is no master key, or none that can be used.
     """
     if config.intake_config is None:
         return None

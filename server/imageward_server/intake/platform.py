@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
-from imageward_server.intake import cases
+from imageward_server.intake import audit, cases
 from imageward_server.intake.intake import Intake
 from imageward_server.intake.reception import Arrival
 from imageward_server.store import entries
@@ -45,7 +45,7 @@ def report_posted(
             surface=surface,
         )
     try:
-        _take(Arrival(intake, number, PictureKind.REPORT, actor=opener), image)
+        _take(Arrival(intake, number, PictureKind.REPORT, actor=audit.frontend(opener)), image)
     except BaseException:
         with intake.store.changing() as head:
             cases.forget(head, number)
@@ -66,7 +66,7 @@ def appeal(intake: Intake, image: bytes, *, opener: str, entry_id: int) -> str:
         InvalidInput: the picture cannot be taken.
     """
     with intake.store.changing() as head:
-        entries.fetch(head.connection, [entry_id])
+        entries.fetch_states(head.connection, [entry_id])
         number = _case_of_entry(head, entry_id) or cases.open_case(
             intake,
             head,
@@ -75,7 +75,8 @@ def appeal(intake: Intake, image: bytes, *, opener: str, entry_id: int) -> str:
             language="en",
             origin=CaseOrigin.PLATFORM,
         )
-    arrival = Arrival(intake, number, PictureKind.APPEAL, entry_id=entry_id, actor=opener)
+    actor = audit.frontend(opener)
+    arrival = Arrival(intake, number, PictureKind.APPEAL, entry_id=entry_id, actor=actor)
     _take(arrival, image)
     return number
 

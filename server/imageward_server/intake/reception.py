@@ -13,12 +13,13 @@ import hashlib
 import hmac
 import uuid
 from types import TracebackType
-from typing import Final, Self
+from typing import Self
 
 import sqlalchemy as sa
 
 from imageward_index.decode import IMAGE_BYTES_MAX
 from imageward_index.errors import ImageTooLarge
+from imageward_server.audit.row import Actor
 from imageward_server.errors import CaseWithdrawn, DuplicatePicture, TooManyPictures
 from imageward_server.intake import audit, cases
 from imageward_server.intake.examine import examine
@@ -27,8 +28,6 @@ from imageward_server.intake.limits import CASE_PICTURES_MAX
 from imageward_server.store.case_tables import PictureKind, PictureState
 from imageward_server.store.case_tables import picture as table
 from imageward_server.store.head import Head
-
-PERSON: Final = "person"
 
 
 class Arrival:
@@ -54,7 +53,7 @@ class Arrival:
         kind: PictureKind = PictureKind.UPLOAD,
         *,
         entry_id: int | None = None,
-        actor: str = PERSON,
+        actor: Actor = audit.PERSON,
     ) -> None:
         self.id = uuid.uuid4().hex
         self._intake = intake

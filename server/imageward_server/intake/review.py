@@ -43,7 +43,7 @@ class Decision:
     """What one reviewer says of one picture.
 
     Attributes:
-        reviewer: an account's name.
+        reviewer: a credential's name.
         reason: why it is rejected; None approves.
     """
 
@@ -93,7 +93,13 @@ def show(intake: Intake, picture_id: str, reviewer: str) -> bytes:
     """
     with intake.store.changing() as head:
         picture = _require_waiting(head.connection, picture_id)
-        audit.record(head, reviewer, "view", case_number=picture.case_number, picture_id=picture_id)
+        audit.record(
+            head,
+            audit.reviewer(reviewer),
+            "view",
+            case_number=picture.case_number,
+            picture_id=picture_id,
+        )
     return intake.quarantine.read(picture.case_number, picture_id)
 
 
@@ -148,7 +154,7 @@ def _note(head: Head, picture: PictureRecord, decision: Decision) -> None:
     )
     audit.record(
         head,
-        decision.reviewer,
+        audit.reviewer(decision.reviewer),
         "approve" if decision.approved else f"reject {decision.reason.value}",  # type: ignore[union-attr] # it is set where it is not approved
         case_number=picture.case_number,
         picture_id=picture.id,
@@ -176,9 +182,11 @@ def _settle(
         request_id = f"intake-{picture.id}"
         addition = entries.add(head, intake.settings.bank, request_id, [entry])
         (entry_id,) = addition.entry_ids
+        _audit_entry(head, picture, decision, "bank", entry_id)
     elif picture.kind is PictureKind.APPEAL and not decision.approved:
         assert entry_id is not None
         entries.set_state(head, [entry_id], EntryState.WITHDRAWN)
+        _audit_entry(head, picture, decision, "unbank", entry_id)
     head.connection.execute(
         table.update()
         .where(table.c.id == picture.id)
@@ -194,3 +202,17 @@ def _settle(
         outbox.queue(
             head, picture.case_number, kind, decision.reason.value if decision.reason else ""
         )
+
+
+def _audit_entry(
+    head: Head, picture: PictureRecord, decision: Decision, action: str, entry_id: int
+) -> None:
+    """Write down what the last opinion that was needed did to the banks."""
+    audit.record(
+        head,
+        audit.reviewer(decision.reviewer),
+        action,
+        case_number=picture.case_number,
+        picture_id=picture.id,
+        entry_ids=[entry_id],
+    )

@@ -6,7 +6,6 @@ import sqlalchemy as sa
 
 from imageward_server.intake import audit, cases, disposal, links
 from imageward_server.intake.intake import Intake
-from imageward_server.intake.reception import PERSON
 from imageward_server.store import EntryState, entries
 from imageward_server.store.case_tables import PictureKind, PictureState
 from imageward_server.store.case_tables import case as case_table
@@ -24,17 +23,18 @@ def withdraw(intake: Intake, number: str) -> None:
     """
     with intake.store.changing() as head:
         if cases.get(head.connection, number).withdrawn_us is None:
-            _withdraw_entries(head, number)
+            withdrawn = _withdraw_entries(head, number)
             _end(head, number)
-            links.revoke(head, number, PERSON)
-            audit.record(head, PERSON, "withdraw", case_number=number)
+            links.revoke(head, number, audit.PERSON)
+            audit.record(head, audit.PERSON, "withdraw", case_number=number, entry_ids=withdrawn)
         pictures = cases.pictures_of(head.connection, number)
     for picture in pictures:
         if picture.deleted_us is None:
-            disposal.delete(intake, picture, PERSON)
+            disposal.delete(intake, picture, audit.PERSON)
 
 
-def _withdraw_entries(head: Head, number: str) -> None:
+def _withdraw_entries(head: Head, number: str) -> list[int]:
+    """Withdraw the entries of a case; return their ids."""
     own = sa.select(table.c.entry_id).where(
         table.c.case_number == number,
         table.c.entry_id.is_not(None),
@@ -42,7 +42,8 @@ def _withdraw_entries(head: Head, number: str) -> None:
     )
     entry_ids = list(head.connection.execute(own).scalars())
     if entry_ids:
-        entries.set_state(head, entry_ids, EntryState.WITHDRAWN)
+        entries.set_state(head, entry_ids, EntryState.WITHDRAWN, for_good=True)
+    return entry_ids
 
 
 def _end(head: Head, number: str) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import structlog
@@ -19,17 +19,22 @@ from imageward_server.sight.ledger import INTAKE_PAGE, Ledger
 log = structlog.get_logger(__name__)
 
 
-def serve(config: Config, *, take_over: bool) -> int:
+def serve(config: Config, reread: Callable[[], Config], *, take_over: bool) -> int:
     """Serve until told to stop; return the exit code.
 
     Args:
         config: the configuration.
+        reread: reads it again; raises InvalidConfig.
         take_over: serve beside the server that runs on the same data folder and port,
             if there is one, and stop that when this one serves.
 
     Raises:
         OSError: the address cannot be bound, or the data folder not written.
+        InvalidConfig: there is neither TLS nor leave to do without.
     """
+    config.require_transport()
+    if config.is_open:
+        log.warning("no credential is configured: everybody on this machine may do everything")
     # Hashes are personal data: nobody but the server's own user may read them.
     os.umask(0o077)
     config.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -46,10 +51,9 @@ def serve(config: Config, *, take_over: bool) -> int:
                 os.kill(predecessor_pid, signal.SIGTERM)
 
         try:
+            config = config.model_copy(update={"listen": listen})
             with _shown(config, wait=predecessor_pid is not None) as ledger:
-                return Supervisor(
-                    config.model_copy(update={"listen": listen}), roster, on_serving, ledger
-                ).run()
+                return Supervisor(config, roster, on_serving, reread, ledger).run()
         finally:
             roster.close()
 

@@ -8,22 +8,33 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import json
 import mmap
 import os
 import signal
 import sys
 import threading
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import structlog
 
 from imageward_index.errors import ImagewardError
 from imageward_server import logs
+from imageward_server.access.certificate_files import InvalidCertificate
 from imageward_server.app import Server
 from imageward_server.config import Config
 from imageward_server.processes.connection_spread import spread_connections
 from imageward_server.processes.load_progress import LoadProgress
-from imageward_server.processes.worker_link import CHANGED, GO, LOAD, LOADED, LOOK, SERVING, Orders
+from imageward_server.processes.worker_link import (
+    CHANGED,
+    GO,
+    LOAD,
+    LOADED,
+    LOOK,
+    RELOAD,
+    SERVING,
+    Orders,
+)
 from imageward_server.sight.meters import Meters, NoMeters, PageMeters
 from imageward_server.sight.page import PAGE_BYTES
 
@@ -66,9 +77,11 @@ class Worker:
             self._config,
             share_port=True,
             announce=lambda: self._say(CHANGED),
+            on_replaced=_end_for_a_successor,
             meters=self._meters,
         )
         self._server = server
+        server.reload(self._config)  # which may have been replaced meanwhile
         logged = self._config.log_format == "json"
         server.load(LoadProgress(f"worker {self._number}", logged=logged))
         self._say(LOADED)
@@ -88,13 +101,21 @@ class Worker:
         with self._writing, contextlib.suppress(BrokenPipeError):
             self._outgoing.write(word + b"\n")
 
+    def _reload(self, changed: dict[str, Any]) -> None:
+        self._config = Config(**(self._config.model_dump() | changed))
+        if self._server is not None:
+            self._server.reload(self._config)
+        log.info("access replaced", credentials=len(self._config.credentials))
+
     def _listen_to_supervisor(self) -> None:
         for line in self._incoming:
-            word = line.strip()
+            word, _, rest = line.strip().partition(b" ")
             if word == LOAD:
                 self._may_load.set()
             elif word == GO:
                 self._may_serve.set()
+            elif word == RELOAD:
+                self._reload(json.loads(rest))
             elif word == LOOK and self._server is not None:
                 self._server.look()
         end_with_supervisor()
@@ -133,6 +154,11 @@ def end_with_supervisor() -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
+def _end_for_a_successor() -> None:
+    """End at once: the supervisor starts another worker, which loads the store that is there."""
+    os._exit(EXIT_FAILED)
+
+
 def tie_to_supervisor() -> None:
     """Let the kernel end this process with its supervisor, even while Python is stuck.
 
@@ -167,7 +193,7 @@ def main() -> None:
     logs.configure(orders.config["log_format"], orders.config["log_level"], worker=orders.number)
     try:
         Worker(orders, incoming, outgoing).run()
-    except (ImagewardError, OSError) as error:
+    except (ImagewardError, InvalidCertificate, OSError) as error:
         print(f"imageward-server: {error}", file=sys.stderr)  # noqa: T201 - the start's last words
         sys.exit(EXIT_FAILED)
     # Everything is closed. Taking the interpreter apart takes a second more, in which a

@@ -21,6 +21,7 @@ from imageward_server.errors import InvalidRequest
 from imageward_server.hasher import Hasher
 from imageward_server.replica import Replica
 from imageward_server.services import deadline, messages, new_entry, validate
+from imageward_server.services.actor import actor_of
 from imageward_server.services.paging import make_token, read_token
 from imageward_server.sight.meters import Meters
 from imageward_server.store import EntryState, NewEntry, Store
@@ -65,9 +66,9 @@ class BankService(bank_pb2_grpc.BankServiceServicer):
         self, request: bank_pb2.CreateBankRequest, context: grpc.ServicerContext
     ) -> bank_pb2.CreateBankResponse:
         """Make an empty bank."""
-        del context
         name = validate.bank_name(request.name)
-        record = self._store.create_bank(name, Policy(**self._policy_fields(request.policy)))
+        policy = Policy(**self._policy_fields(request.policy))
+        record = self._store.create_bank(name, policy, actor_of(context))
         self._replica.catch_up()
         return bank_pb2.CreateBankResponse(bank=messages.bank_message(record))
 
@@ -99,7 +100,6 @@ class BankService(bank_pb2_grpc.BankServiceServicer):
         self, request: bank_pb2.UpdateBankRequest, context: grpc.ServicerContext
     ) -> bank_pb2.UpdateBankResponse:
         """Change the named parts of a bank's policy."""
-        del context
         paths = request.update_mask.paths
         changed = self._policy_fields(request.policy)
         unknown = sorted(set(paths) - set(changed))
@@ -110,7 +110,9 @@ class BankService(bank_pb2_grpc.BankServiceServicer):
             )
         wanted = {path: changed[path] for path in paths}
         record = self._store.update_bank(
-            request.name, lambda policy: dataclasses.replace(policy, **wanted)
+            request.name,
+            lambda policy: dataclasses.replace(policy, **wanted),
+            actor_of(context),
         )
         self._replica.catch_up()
         return bank_pb2.UpdateBankResponse(bank=messages.bank_message(record))
@@ -119,12 +121,12 @@ class BankService(bank_pb2_grpc.BankServiceServicer):
         self, request: bank_pb2.AddEntriesRequest, context: grpc.ServicerContext
     ) -> bank_pb2.AddEntriesResponse:
         """Bank what is accepted in one transaction, and say why the rest is not."""
-        del context
+        actor = actor_of(context)
         new_entry.check_request(request)
         self._store.get_bank(request.bank)  # before any picture is decoded for nothing
         outcomes = [self._attempt(new) for new in request.entries]
         accepted = [outcome for outcome in outcomes if isinstance(outcome, NewEntry)]
-        addition = self._store.add_entries(request.bank, request.request_id, accepted)
+        addition = self._store.add_entries(request.bank, request.request_id, accepted, actor)
         self._replica.catch_up()
         ids = iter(addition.entry_ids)
         return bank_pb2.AddEntriesResponse(
@@ -137,23 +139,21 @@ class BankService(bank_pb2_grpc.BankServiceServicer):
         self, request: bank_pb2.WithdrawEntriesRequest, context: grpc.ServicerContext
     ) -> bank_pb2.WithdrawEntriesResponse:
         """Take entries out of every answer."""
-        del context
-        revision, changed = self._set_state(request.entry_ids, EntryState.WITHDRAWN)
+        revision, changed = self._set_state(request.entry_ids, EntryState.WITHDRAWN, context)
         return bank_pb2.WithdrawEntriesResponse(revision=revision, changed_count=changed)
 
     def RestoreEntries(
         self, request: bank_pb2.RestoreEntriesRequest, context: grpc.ServicerContext
     ) -> bank_pb2.RestoreEntriesResponse:
         """Put withdrawn entries back."""
-        del context
-        revision, changed = self._set_state(request.entry_ids, EntryState.ACTIVE)
+        revision, changed = self._set_state(request.entry_ids, EntryState.ACTIVE, context)
         return bank_pb2.RestoreEntriesResponse(revision=revision, changed_count=changed)
 
     def GetEntry(
         self, request: bank_pb2.GetEntryRequest, context: grpc.ServicerContext
     ) -> bank_pb2.GetEntryResponse:
         """Return one entry."""
-        del context
+        actor = actor_of(context)
         entry_id = validate.entry_id(request.entry_id)
         record = self._store.get_entry(entry_id)
         response = bank_pb2.GetEntryResponse(
@@ -161,13 +161,15 @@ class BankService(bank_pb2_grpc.BankServiceServicer):
         )
         if request.with_fingerprint:
             response.fingerprint = self._store.get_fingerprint(entry_id).to_bytes()
+        action = "get fingerprint" if request.with_fingerprint else "get entry"
+        self._store.audit(actor, action, entry_ids=[entry_id])
         return response
 
     def ListEntries(
         self, request: bank_pb2.ListEntriesRequest, context: grpc.ServicerContext
     ) -> bank_pb2.ListEntriesResponse:
         """Return a page of entries."""
-        del context
+        actor = actor_of(context)
         size = validate.page_size(request.page_size)
         banks = self._stored_banks()
         listing = ("ListEntries", request.bank, request.state)
@@ -177,6 +179,12 @@ class BankService(bank_pb2_grpc.BankServiceServicer):
             state=messages.state_filter_of(request.state),
             after_id=validate.entry_id(after) if after else 0,
             limit=size + 1,
+        )
+        self._store.audit(
+            actor,
+            "list entries",
+            bank=request.bank,
+            entry_ids=[record.id for record in records[:size]],
         )
         return bank_pb2.ListEntriesResponse(
             entries=[messages.entry_message(record, banks) for record in records[:size]],
@@ -191,13 +199,14 @@ class BankService(bank_pb2_grpc.BankServiceServicer):
         self, request: bank_pb2.FindMatchesRequest, context: grpc.ServicerContext
     ) -> bank_pb2.FindMatchesResponse:
         """Show which entries are near, and how near."""
-        del context
+        actor = actor_of(context)
         revision, banks = self._replica.revision, self._replica.banks
         names = validate.bank_names(request.banks)
         radius = request.radius_bits if request.HasField("radius_bits") else None
         selection = Selection.of([banks.named(name) for name in names] or banks, radius)
         with self._place():
             found, quality, completeness = self._find(request, selection)
+        self._store.audit(actor, "find matches", entry_ids=[one.entry_id for one in found])
         return bank_pb2.FindMatchesResponse(
             matches=[messages.match_message(finding, banks) for finding in found],
             revision=revision,
@@ -235,8 +244,11 @@ class BankService(bank_pb2_grpc.BankServiceServicer):
             self._meters.refused(outcome)
         return outcome
 
-    def _set_state(self, written_ids: Sequence[str], state: EntryState) -> tuple[int, int]:
-        revision, changed = self._store.set_state(validate.entry_ids(written_ids), state)
+    def _set_state(
+        self, written_ids: Sequence[str], state: EntryState, context: grpc.ServicerContext
+    ) -> tuple[int, int]:
+        entry_ids = validate.entry_ids(written_ids)
+        revision, changed = self._store.set_state(entry_ids, state, actor_of(context))
         self._replica.catch_up()
         return revision, changed
 

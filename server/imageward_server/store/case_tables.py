@@ -1,4 +1,4 @@
-"""The tables of the intake: cases, links, pictures, reviews, mail, sessions, counts, audit.
+"""The tables of the intake: cases, links, pictures, reviews, mail, sessions, counts.
 
 No column holds a picture or anything made from one but `intake_picture.tag`, which is
 keyed by a key that goes with the picture. Contacts are encrypted, secrets are hashes.
@@ -134,17 +134,6 @@ stop = sa.Table(
     sa.Column("day", sa.Integer, primary_key=True, autoincrement=False),
     sa.Column("action", sa.String(16), primary_key=True),
     sa.Column("count", sa.BigInteger, nullable=False),
-)
-
-audit = sa.Table(
-    "intake_audit",
-    metadata,
-    sa.Column("id", sa.String(32), primary_key=True),
-    sa.Column("at_us", sa.BigInteger, nullable=False, index=True),
-    sa.Column("actor", sa.String(64), nullable=False),
-    sa.Column("action", sa.String(32), nullable=False),
-    sa.Column("case_number", sa.String(16), nullable=False),
-    sa.Column("picture_id", sa.String(32), nullable=False),
 )
 
 # The last time that the job saw, so that a clock that was set back is noticed at a start.

@@ -11,14 +11,14 @@ import random
 import sqlite3
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 from sqlalchemy import event
 
-from imageward_server.errors import DataCorrupt, StoreUnavailable
+from imageward_server.errors import DataCorrupt, StoreIncompatible, StoreUnavailable
 
 FILE_NAME = "imageward.sqlite3"
 # How long a writer waits for its turn, and a statement for another's checkpoint.
@@ -28,6 +28,7 @@ BUSY_TIMEOUT_MS = 15_000
 # transactions of busy writers whose disk is slow; the spread keeps waiting writers
 # from asking in step.
 _TURN_ASKED_S = (0.001, 0.004)
+_DAMAGED = "the store's file is damaged; stop the server and restore the last backup"
 # The lower byte of SQLite's error codes is the kind; the upper ones say more of it.
 _KIND_MASK = 0xFF
 
@@ -49,6 +50,24 @@ def check_file(data_dir: Path) -> None:
             "the store's file has no bytes; restore the last backup, "
             "or remove the file if the server is new"
         )
+
+
+def store_url(data_dir: Path, url: str) -> str:
+    """Return the URL of a server's store: the one that is set, or the embedded one's."""
+    return url or sqlite_url(data_dir)
+
+
+def require_file(data_dir: Path, url: str) -> None:
+    """Refuse a data folder without an embedded store: a command shall not make one.
+
+    Raises:
+        OSError: there is none.
+        DataCorrupt: it is empty.
+    """
+    if not url and not (data_dir / FILE_NAME).exists():
+        raise FileNotFoundError(f"{data_dir} has no store; name the server's data folder")
+    if not url:
+        check_file(data_dir)
 
 
 def without_password(url: str) -> str:
@@ -83,6 +102,98 @@ def writing(engine: sa.Engine) -> Iterator[sa.Connection]:
         yield connection
 
 
+def empty_log(engine: sa.Engine) -> bool:
+    """Move what the database's log holds to its place, and cut the log to nothing.
+
+    What was deleted stands in the log until then. A server has a log of its own to care for.
+
+    Returns:
+        Whether it was done: readers may be in the way.
+    """
+    if engine.dialect.name != "sqlite":
+        return True
+    with _translated(), engine.connect() as connection:
+        raw = connection.connection.driver_connection
+        assert raw is not None, "a connection that is open has one"
+        busy: int = raw.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
+    return not busy
+
+
+def rewrite(engine: sa.Engine) -> None:
+    """Write the database anew, without what stood in it before; takes its size once more."""
+    with _translated(), engine.connect() as connection:
+        raw = connection.connection.driver_connection
+        assert raw is not None, "a connection that is open has one"
+        raw.execute("VACUUM")
+
+
+def copy_database(engine: sa.Engine, file: Path) -> None:
+    """Write a copy of an embedded database, as of one moment, beside its readers and writers.
+
+    It holds no free page, so nothing that was deleted. The online copy of pages would hold
+    them, and begins anew whenever another process writes. The copy is not flushed.
+
+    Args:
+        engine: the database.
+        file: where to; missing or empty.
+
+    Raises:
+        StoreIncompatible: the database is not an embedded one.
+        DataCorrupt: it is damaged.
+        StoreUnavailable: the disk is full, or the file cannot be written.
+    """
+    if engine.dialect.name != "sqlite":
+        raise StoreIncompatible("the store is no file; back it up by its database's own means")
+    with _translated(), engine.connect() as connection:
+        raw = connection.connection.driver_connection
+        assert raw is not None
+        try:
+            raw.execute("VACUUM INTO ?", (str(file),))  # outside of any transaction
+        except sqlite3.DatabaseError as error:
+            if _says_corrupt(error):
+                raise DataCorrupt(_DAMAGED) from error
+            raise StoreUnavailable(
+                f"the store cannot be copied: {error}; is the disk full?"
+            ) from error
+
+
+class Copied(NamedTuple):
+    """What a copy of an embedded database holds."""
+
+    store_id: str
+    store_format: str
+    revision: int
+    audit_number: int
+
+
+def describe_copy(file: Path) -> Copied:
+    """Read from a copy what it is a copy of, without changing a byte of it."""
+    with closing(_open_immutable(file)) as copy:
+        store_id, revision = copy.execute("SELECT store_id, revision FROM head").fetchone()
+        (store_format,) = copy.execute("SELECT version_num FROM alembic_version").fetchone()
+        (audit_number,) = copy.execute("SELECT number FROM audit_head").fetchone()
+    return Copied(store_id, store_format, revision, audit_number)
+
+
+def check_whole(file: Path) -> None:
+    """Have a database look through all of itself.
+
+    Raises:
+        DataCorrupt: it is damaged.
+    """
+    with closing(_open_immutable(file)) as copy:
+        try:
+            found = copy.execute("PRAGMA integrity_check(1)").fetchone()
+        except sqlite3.DatabaseError as error:
+            raise DataCorrupt("the database cannot be read; take another backup") from error
+    if found != ("ok",):
+        raise DataCorrupt("the database is damaged inside; take another backup")
+
+
+def _open_immutable(file: Path) -> sqlite3.Connection:
+    return sqlite3.connect(f"{file.resolve().as_uri()}?mode=ro&immutable=1", uri=True)
+
+
 @contextmanager
 def _translated() -> Iterator[None]:
     try:
@@ -91,9 +202,7 @@ def _translated() -> Iterator[None]:
         raise StoreUnavailable("every connection to the store is busy; try again") from error
     except sa.exc.DatabaseError as error:
         if _says_corrupt(error.orig):
-            raise DataCorrupt(
-                "the store's file is damaged; stop the server and restore the last backup"
-            ) from error
+            raise DataCorrupt(_DAMAGED) from error
         if isinstance(error, sa.exc.OperationalError | sa.exc.InterfaceError):
             raise StoreUnavailable("the store does not answer; try again") from error
         raise

@@ -1,30 +1,71 @@
-"""The counters of revisions and serials, and the feed that every change is written to."""
+"""The counters of revisions and serials, and the feed and audit of every change."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 
 import sqlalchemy as sa
 
+from imageward_server.audit.row import Actor, Checkpoint
+from imageward_server.store.codes import Codes
+from imageward_server.store.ledger import Deed, Ledger, write_runs
 from imageward_server.store.schema import ChangeKind, change, head
 
 
 @dataclass(slots=True)
 class Head:
-    """The counters inside a writing transaction, held alone until it ends."""
+    """The counters inside a writing transaction, held alone until it ends.
+
+    Attributes:
+        codes: how entries' codes are stored.
+        erase_after_us: how long a withdrawn entry can be restored, in microseconds.
+        audited_revision: the last that a row of the audit tells of.
+        checkpoints: of the audit, made in this transaction.
+    """
 
     connection: sa.Connection
+    ledger: Ledger
+    codes: Codes
+    erase_after_us: int
     revision: int
     serial: int
     now_us: int
+    audited_revision: int
+    checkpoints: list[Checkpoint] = field(default_factory=list)
 
     @classmethod
-    def take(cls, connection: sa.Connection, now_us: int) -> Head:
+    def take(
+        cls,
+        connection: sa.Connection,
+        ledger: Ledger,
+        codes: Codes,
+        *,
+        erase_after_us: int,
+        now_us: int,
+    ) -> Head:
         """Lock the counters: the first statement of every change."""
         row = connection.execute(
             head.update().values(revision=head.c.revision).returning(head.c.revision, head.c.serial)
         ).one()
-        return cls(connection, row.revision, row.serial, now_us)
+        counters = (row.revision, row.serial, now_us, row.revision)
+        return cls(connection, ledger, codes, erase_after_us, *counters)
+
+    def audit(
+        self,
+        actor: Actor,
+        action: str,
+        *,
+        bank: str = "",
+        entry_ids: Iterable[int] = (),
+        case_number: str = "",
+        picture_id: str = "",
+    ) -> None:
+        """Write who did what to the audit, in the transaction of what it tells."""
+        entries, count = write_runs(entry_ids)
+        deed = Deed(actor, action, bank, entries, count, case_number, picture_id)
+        self.checkpoints += self.ledger.append(self.connection, deed, self.now_us, self.revision)
+        self.audited_revision = self.revision
 
     def next_serials(self, count: int) -> int:
         """Take serials in a row, never used before or again; return the first."""
@@ -63,6 +104,12 @@ def store_id(connection: sa.Connection) -> str:
     """Read the random name that the store was given when it was made."""
     name: str = connection.execute(sa.select(head.c.store_id)).scalar_one()
     return name
+
+
+def position(connection: sa.Connection) -> tuple[str, int]:
+    """Read the random name of the store, and its last revision."""
+    row = connection.execute(sa.select(head.c.store_id, head.c.revision)).one()
+    return row.store_id, row.revision
 
 
 def current_revision(connection: sa.Connection) -> int:

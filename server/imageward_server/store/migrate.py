@@ -22,19 +22,46 @@ def upgrade(engine: sa.Engine) -> None:
     Raises:
         StoreIncompatible: a newer version wrote this store.
     """
-    config = Config()
-    config.set_main_option("script_location", str(_MIGRATIONS))
-    scripts = ScriptDirectory.from_config(config)
-    with reading(engine) as connection:
-        at = MigrationContext.configure(connection).get_current_revision()
-    if at == scripts.get_current_head():
+    config = _config()
+    at = format_of(engine)
+    if at == newest_format():
         return
-    if at is not None and at not in {script.revision for script in scripts.walk_revisions()}:
-        raise StoreIncompatible(
-            f"the store is of format {at}, which this version does not know; "
-            "run the version that wrote it, or a newer one",
-            store_format=at,
-        )
+    require_known(at)
     with writing(engine) as connection:
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
+
+
+def format_of(engine: sa.Engine) -> str | None:
+    """Read which format a store is of; None of one without tables."""
+    with reading(engine) as connection:
+        return MigrationContext.configure(connection).get_current_revision()
+
+
+def newest_format() -> str:
+    """Name the format that this version writes."""
+    newest = ScriptDirectory.from_config(_config()).get_current_head()
+    assert newest is not None
+    return newest
+
+
+def require_known(store_format: str | None) -> None:
+    """Accept the formats that this version can upgrade.
+
+    Raises:
+        StoreIncompatible: a newer version wrote it.
+    """
+    scripts = ScriptDirectory.from_config(_config())
+    known = {None, *(script.revision for script in scripts.walk_revisions())}
+    if store_format not in known:
+        raise StoreIncompatible(
+            f"the store is of format {store_format}, which this version does not know; "
+            "run the version that wrote it, or a newer one",
+            store_format=store_format,
+        )
+
+
+def _config() -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(_MIGRATIONS))
+    return config

@@ -19,7 +19,8 @@ from sqlalchemy.schema import CreateIndex, CreateTable
 
 import imageward_server
 from imageward_index.policy import Policy
-from imageward_server.errors import EntryNotFound
+from imageward_server.audit.row import SERVER
+from imageward_server.errors import EntryNotFound, KeysUnusable
 from imageward_server.store import EntryState, Store
 from imageward_server.store.schema import metadata
 
@@ -37,8 +38,9 @@ ALLOWED = {
     ("store/schema.py", "sqlite"),
     ("store/migrations/versions/v1_first_tables.py", "sqlite"),
     ("store/migrations/versions/v2_fingerprints.py", "sqlite"),
-    # The default of an empty store_url, asked of the engine and told to the operator.
-    ("app.py", "sqlite_url"),
+    ("store/migrations/versions/v4_audit.py", "sqlite"),
+    ("store/migrations/versions/v5_at_rest.py", "sqlite"),
+    # The default of an empty store_url, told to the operator.
     ("config.py", "SQLAlchemy URL of the store. Empty: SQLite in data_dir."),
 }
 
@@ -97,14 +99,27 @@ def use_everything(store: Store, make_entries: MakeEntries) -> None:
     ids = store.add_entries("known", "request 1", make_entries(5)).entry_ids
     store.add_entries("known", "request 1", make_entries(5))
     store.set_state(ids[::2], EntryState.WITHDRAWN)
+    store.audit(SERVER, "get entry", entry_ids=ids)
+    store.check_point()
+    store.renew_audit(SERVER)
+    store.require_upgraded()
+    assert store.audit_keys
+    store.copy_to(Path(store.url.partition(":///")[2]).with_name("copy"))
     store.get_entry(ids[0])
-    store.get_fingerprint(ids[0])
+    store.get_fingerprint(ids[1])
     with pytest.raises(EntryNotFound):
         store.get_entry(1)
+    assert store.segment_keys("segments") is None
+    assert store.due_erasures(10) == []
+    store.erase(ids[:1])
+    assert store.finish_erasures(ids[:1])
+    with pytest.raises(KeysUnusable):
+        store.encrypt(lambda _: None)
     store.list_entries(bank_number=None, state=None, after_id=0, limit=10)
     store.list_entries(bank_number=1, state=EntryState.ACTIVE, after_id=0, limit=10)
     store.revision()
     store.store_id()
+    store.position()
     store.changes_after(0)
     with store.changing(), store.reading():
         pass
@@ -158,7 +173,11 @@ def test_every_table_compiles_for_postgresql() -> None:
         if not table.name.startswith("intake_")
         for index in table.indexes
     ]
-    assert indexes == ["CREATE INDEX ix_request_created_us ON request (created_us)"]
+    assert sorted(indexes) == [
+        "CREATE INDEX ix_audit_row_case_number ON audit_row (case_number)",
+        "CREATE INDEX ix_erasure_due_us ON erasure (due_us)",
+        "CREATE INDEX ix_request_created_us ON request (created_us)",
+    ]
 
 
 def test_every_migration_compiles_for_postgresql() -> None:

@@ -7,7 +7,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
-from imageward_server.intake import cases, outbox, review
+from imageward_server.intake import audit, cases, outbox, review
 from imageward_server.intake.refusals import PageRefusal
 from imageward_server.intake.review import Decision, RejectReason
 from imageward_server.intake.sessions import REVIEWER
@@ -40,9 +40,10 @@ class ConsolePages:
     def show_queue(self, request: Request) -> Response:
         """Show what waits, the oldest deadline first, and mail that does not go out."""
         reviewer = self._site.subject_of(request, REVIEWER)
-        with self._intake.store.reading() as connection:
-            waiting = review.queue(connection)
-            unsent = outbox.unsent(connection)
+        with self._intake.store.changing() as head:
+            audit.record(head, audit.reviewer(reviewer), "open queue")
+            waiting = review.queue(head.connection)
+            unsent = outbox.unsent(head.connection)
         return self._site.page(
             request,
             "queue.html",
@@ -54,10 +55,17 @@ class ConsolePages:
     def show_picture(self, request: Request) -> Response:
         """Show what is known of a picture; the picture itself when it is asked for."""
         reviewer = self._site.subject_of(request, REVIEWER)
-        with self._intake.store.reading() as connection:
-            picture = review.get(connection, request.path_params["picture"])
-            case = cases.get(connection, picture.case_number)
-            spoken = review.reviewers_of(connection, picture.id)
+        with self._intake.store.changing() as head:
+            picture = review.get(head.connection, request.path_params["picture"])
+            audit.record(
+                head,
+                audit.reviewer(reviewer),
+                "open picture",
+                case_number=picture.case_number,
+                picture_id=picture.id,
+            )
+            case = cases.get(head.connection, picture.case_number)
+            spoken = review.reviewers_of(head.connection, picture.id)
         return self._site.page(
             request,
             "picture.html",

@@ -8,7 +8,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from imageward_server.errors import CaseNotFound, InvalidRequest, PermissionDenied
-from imageward_server.intake import cases, links, outbox, stops
+from imageward_server.intake import audit, cases, links, outbox, stops
 from imageward_server.intake.records import state_of
 from imageward_server.intake.refusals import PageRefusal
 from imageward_server.intake.sessions import PARTNER
@@ -92,7 +92,7 @@ class PartnerPages:
                     language=fields.get("language", ""),
                     contact=contact,
                 )
-                link, expires_us = links.issue(self._intake, head, number, partner)
+                link, expires_us = links.issue(self._intake, head, number, audit.partner(partner))
         except InvalidRequest as error:
             raise PageRefusal("case_field", 422) from error
         return self._case_page(request, number, link, expires_us)
@@ -101,21 +101,21 @@ class PartnerPages:
         number = self._own_number(request)
         with self._intake.store.changing() as head:
             partner = cases.get(head.connection, number).opener
-            link, expires_us = links.issue(self._intake, head, number, partner)
+            link, expires_us = links.issue(self._intake, head, number, audit.partner(partner))
         return self._case_page(request, number, link, expires_us)
 
     def _revoke_link(self, request: Request) -> Response:
         number = self._own_number(request)
         with self._intake.store.changing() as head:
             partner = cases.get(head.connection, number).opener
-            links.revoke(head, number, partner)
+            links.revoke(head, number, audit.partner(partner))
         return self._case_page(request, number)
 
     def _own_number(self, request: Request) -> str:
         """Return the case that a page is of.
 
         Raises:
-            PageRefusal: there is none, or another account opened it.
+            PageRefusal: there is none, or another partner opened it.
         """
         partner = self._site.subject_of(request, PARTNER)
         try:
