@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from imageward_bench import at_rest as at_rest_run
 from imageward_bench import audit_cost as audit_run
 from imageward_bench import demo as demo_run
 from imageward_bench import restart as restart_run
@@ -84,6 +85,14 @@ def sealing(
 ) -> None:
     """Measure the latency of searches alone and beside sealing and merging."""
     sealing_run.run(Console(), 20_000 if smoke else int(float(count)), seed, report)
+
+
+@app.command("at-rest")
+def at_rest(
+    count: Count = "1e6", seed: Seed = 1, report: Report = None, smoke: Smoke = False
+) -> None:
+    """Measure what encryption at rest costs: additions, starts, segments, memory, erasures."""
+    at_rest_run.run(Console(), 2_000 if smoke else int(float(count)), seed, report)
 
 
 @app.command()

@@ -8,18 +8,26 @@ Layout, little-endian, every part starting on a page of 4,096 bytes:
     block   magic "IWSEALED", format version u32, JSON bytes u32, CRC-32 u32 of
             the block with this field zero, JSON, zeros up to 4,096 bytes
     arrays  in the order of the JSON's `arrays`, each padded with zeros
+    tag     of an encrypted file alone: 16 bytes
 
 The JSON's `header` is the owner's. Its `arrays` state name, dtype, length and
 the CRC-32 of each array with its padding, so no byte of a file is outside a
 checksum. All are checked when a file is opened: a file that opens is whole. The
 checksums guard against accidents, not against a forger who may write into the
 folder.
+
+An encrypted file is of format 2: `sealed_cipher` says how, the tag stands for the
+checksums of the arrays, and `copy` of the JSON names the decrypted copy that processes
+share in memory (`clear_copy`). In clear it is nowhere on the disk, not even while it is
+written.
 """
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
+import secrets
 import struct
 import sys
 import zlib
@@ -29,7 +37,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from imageward_index.clear_copy import Put, open_copy
 from imageward_index.errors import SegmentCorrupt, SegmentIncompatible
+from imageward_index.sealed_cipher import TAG_BYTES, decrypt_into, write_encrypted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -39,6 +49,9 @@ if TYPE_CHECKING:
 
 MAGIC = b"IWSEALED"
 FORMAT_VERSION = 1
+ENCRYPTED_VERSION = 2
+"""The format of an encrypted file."""
+
 PAGE_BYTES = 4096
 BLOCK_BYTES = PAGE_BYTES
 """What comes before the first array; its JSON must fit."""
@@ -83,12 +96,16 @@ class Draft:
 
 
 @contextmanager
-def sealing(path: Path, shapes: Mapping[str, ArrayShape]) -> Iterator[Draft]:
+def sealing(
+    path: Path, shapes: Mapping[str, ArrayShape], key: bytes | None = None
+) -> Iterator[Draft]:
     """Write a sealed file; it appears under its name when the block ends, whole and durable.
 
     Args:
         path: the file. Its folder exists.
         shapes: the arrays, in the order in which they are stored.
+        key: 32 bytes to encrypt it with, of this file alone; None to write it in clear.
+            The draft is then memory of this process and not the file.
 
     Yields:
         The draft to fill.
@@ -99,10 +116,16 @@ def sealing(path: Path, shapes: Mapping[str, ArrayShape]) -> Iterator[Draft]:
     """
     partial = path.with_name(path.name + PARTIAL_SUFFIX)
     try:
-        memory = _reserve(partial, shapes)
+        memory = _reserve(partial, shapes, in_file=key is None)
         draft = Draft(_cut(memory, shapes))
         yield draft
-        memory[:BLOCK_BYTES] = np.frombuffer(_block(memory, shapes, draft.header), np.uint8)
+        if key is None:
+            block = _block(draft.header, _checked(memory, shapes))
+            memory[:BLOCK_BYTES] = np.frombuffer(block, np.uint8)
+        else:
+            block = _block(draft.header, _described(shapes), copy=secrets.token_hex(16))
+            with partial.open("r+b") as file:
+                write_encrypted(file, key, block, memory.data[BLOCK_BYTES:])
         # This writes what the mapping changed too, and unlike the mapping's own flush
         # it leaves Python's global lock to others meanwhile.
         _sync(partial)
@@ -113,8 +136,14 @@ def sealing(path: Path, shapes: Mapping[str, ArrayShape]) -> Iterator[Draft]:
             partial.unlink()
 
 
-def open_sealed(path: Path) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+def open_sealed(
+    path: Path, key: bytes | None = None
+) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
     """Map a sealed file, every byte of it checked.
+
+    Args:
+        path: the file.
+        key: what it is encrypted with; None for a file in clear.
 
     Returns:
         The owner's header, and the arrays by name: read-only, shared with every
@@ -122,7 +151,8 @@ def open_sealed(path: Path) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
 
     Raises:
         SegmentCorrupt: the file is torn, flipped or no sealed file.
-        SegmentIncompatible: the file is of another format version.
+        SegmentIncompatible: the file is of another format version, or encrypted where it
+            should not be, or not where it should.
         OSError: the file cannot be read.
     """
     if sys.byteorder != "little":
@@ -130,17 +160,39 @@ def open_sealed(path: Path) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
     size = path.stat().st_size
     if size < BLOCK_BYTES:
         raise SegmentCorrupt(f"A sealed file has {size} bytes, under its least.", path, bytes=size)
-    memory = np.memmap(path, np.uint8, mode="r")
-    stated = _read_block(path, memory[:BLOCK_BYTES].tobytes())
+    with path.open("rb") as file:
+        block = file.read(BLOCK_BYTES)
+    stated = _read_block(path, block, FORMAT_VERSION if key is None else ENCRYPTED_VERSION)
     shapes = {a["name"]: ArrayShape(a["dtype"], a["length"]) for a in stated["arrays"]}
-    if size != _file_bytes(shapes):
+    expected = _file_bytes(shapes) + (0 if key is None else TAG_BYTES)
+    if size != expected:
         raise SegmentCorrupt(
-            f"A sealed file has {size} bytes where its header states {_file_bytes(shapes)}.", path
+            f"A sealed file has {size} bytes where its header states {expected}.", path
         )
+    if key is not None:
+        return stated["header"], _cut(_decrypted(path, key, block, stated["copy"], size), shapes)
+    memory = np.memmap(path, np.uint8, mode="r")
     for array, span in zip(stated["arrays"], _spans(shapes).values(), strict=True):
         if _crc(memory, span) != array["crc32"]:
             raise SegmentCorrupt(f"The array {array['name']} of a sealed file is damaged.", path)
     return stated["header"], _cut(memory, shapes)
+
+
+def _decrypted(path: Path, key: bytes, block: bytes, copy: str, size: int) -> NDArray[np.uint8]:
+    """Map the decrypted copy of a file; what stands in it for the header block is zeros."""
+    with path.open("rb") as file:
+        # So that of several processes one decrypts, and the others find what it made.
+        fcntl.flock(file, fcntl.LOCK_EX)
+
+        def fill(put: Put) -> bool:
+            return decrypt_into(put, file, key, block, size)
+
+        memory = open_copy(copy, size - TAG_BYTES, fill)
+        # Nobody reads the encrypted bytes again: they need not fill the page cache.
+        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+    if memory is None:
+        raise SegmentCorrupt("An encrypted file is damaged, or its key is another.", path)
+    return memory
 
 
 def _crc(memory: NDArray[np.uint8], span: tuple[int, int]) -> int:
@@ -171,42 +223,51 @@ def _cut(memory: NDArray[np.uint8], shapes: Mapping[str, ArrayShape]) -> dict[st
     }
 
 
-def _reserve(partial: Path, shapes: Mapping[str, ArrayShape]) -> np.memmap[Any, Any]:
-    """Make the file and map it, with its disk space taken.
+def _reserve(
+    partial: Path, shapes: Mapping[str, ArrayShape], *, in_file: bool
+) -> NDArray[np.uint8]:
+    """Make the file with its disk space taken; map it, or set memory aside for what goes there.
 
     A full disk is an error here; met later, in the mapping, it would be a signal.
     """
+    size = _file_bytes(shapes)
     with partial.open("wb") as file:
-        os.posix_fallocate(file.fileno(), 0, _file_bytes(shapes))
-    return np.memmap(partial, np.uint8, mode="r+")
+        os.posix_fallocate(file.fileno(), 0, size)
+    return np.memmap(partial, np.uint8, mode="r+") if in_file else np.zeros(size, np.uint8)
 
 
-def _block(
-    memory: NDArray[np.uint8], shapes: Mapping[str, ArrayShape], header: Mapping[str, Any]
-) -> bytes:
-    """Return the header block of a file whose arrays are written."""
-    spans = _spans(shapes)
-    arrays = [
-        {
-            "name": name,
-            "dtype": shape.dtype,
-            "length": shape.length,
-            "crc32": _crc(memory, spans[name]),
-        }
+def _described(shapes: Mapping[str, ArrayShape]) -> list[dict[str, Any]]:
+    """Say for the header what arrays there are."""
+    return [
+        {"name": name, "dtype": shape.dtype, "length": shape.length}
         for name, shape in shapes.items()
     ]
-    text = json.dumps({"header": header, "arrays": arrays}).encode()
+
+
+def _checked(memory: NDArray[np.uint8], shapes: Mapping[str, ArrayShape]) -> list[dict[str, Any]]:
+    """Say for the header what arrays there are, with the checksum of each."""
+    return [
+        described | {"crc32": _crc(memory, span)}
+        for described, span in zip(_described(shapes), _spans(shapes).values(), strict=True)
+    ]
+
+
+def _block(header: Mapping[str, Any], arrays: list[dict[str, Any]], copy: str = "") -> bytes:
+    """Return the header block; `copy` is given of an encrypted file alone."""
+    stated = {"header": header, "arrays": arrays} | ({"copy": copy} if copy else {})
+    text = json.dumps(stated).encode()
     if _PRELUDE.size + len(text) > BLOCK_BYTES:
         raise ValueError(f"A header of {len(text)} bytes does not fit its block of {BLOCK_BYTES}.")
     block = bytearray(BLOCK_BYTES)
-    _PRELUDE.pack_into(block, 0, MAGIC, FORMAT_VERSION, len(text), 0)
+    version = ENCRYPTED_VERSION if copy else FORMAT_VERSION
+    _PRELUDE.pack_into(block, 0, MAGIC, version, len(text), 0)
     block[_PRELUDE.size : _PRELUDE.size + len(text)] = text
     _CRC.pack_into(block, _CRC_AT, zlib.crc32(block))
     return bytes(block)
 
 
-def _read_block(path: Path, block: bytes) -> dict[str, Any]:
-    """Check a header block and return its JSON."""
+def _read_block(path: Path, block: bytes, expected: int) -> dict[str, Any]:
+    """Check a header block of the expected format and return its JSON."""
     magic, version, text_bytes, crc = _PRELUDE.unpack_from(block)
     if magic != MAGIC:
         raise SegmentCorrupt("A file does not begin as a sealed file does.", path)
@@ -214,9 +275,10 @@ def _read_block(path: Path, block: bytes) -> dict[str, Any]:
     _CRC.pack_into(cleared, _CRC_AT, 0)
     if zlib.crc32(cleared) != crc:
         raise SegmentCorrupt("The header of a sealed file is damaged.", path)
-    if version != FORMAT_VERSION:
+    if version != expected:
         raise SegmentIncompatible(
-            f"A sealed file is of format {version}, this version reads {FORMAT_VERSION}.",
+            f"A sealed file is of format {version} where {expected} is read; "
+            f"{ENCRYPTED_VERSION} is encrypted.",
             path,
             format=version,
         )

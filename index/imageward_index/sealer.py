@@ -7,8 +7,9 @@ that is in them.
 
 1. The tail has grown: freeze it, write its live codes as a segment, name that in a
    new manifest, adopt it.
-2. Segments have come near each other in size, or much of one is withdrawn: write the
-   live codes of them as one, name it instead of them, adopt it, remove their files.
+2. Segments have come near each other in size, or much of one is withdrawn, or of one
+   something is to be erased: write the live codes of them as one, name it instead of
+   them, adopt it, remove their files and destroy their keys.
 """
 
 from __future__ import annotations
@@ -16,10 +17,13 @@ from __future__ import annotations
 import fcntl
 import threading
 import uuid
+from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from imageward_index.block import Block
 from imageward_index.errors import SegmentCorrupt, SegmentIncompatible
@@ -29,6 +33,7 @@ from imageward_index.manifest import FILE_NAME, Manifest, Origin, read_manifest,
 from imageward_index.merge import merge_apart, write_merged
 from imageward_index.merge_choice import MERGED_CODES_MAX, choose_merge, pack
 from imageward_index.segment import Segment
+from imageward_index.segment_keys import SegmentKeys
 from imageward_index.segment_writer import Stamp, write_segment
 
 # Searching so many unsealed codes takes about as long as searching a large segment.
@@ -42,20 +47,36 @@ SEGMENT_SUFFIX = ".segment"
 LOCK_NAME = "sealer.lock"
 
 
+class Erasure(NamedTuple):
+    """Ids that no segment shall have any more, and what is set when that is so."""
+
+    ids: NDArray[np.int64]
+    done: threading.Event
+
+
 class Sealer:
     """Ties one index to one folder.
 
-    Its methods are for one thread; `start` runs them in a thread of its own.
+    Its methods are for one thread, but for `erase`; `start` runs them in a thread of its own.
 
     Args:
         index: the index, empty until `open` or `build`.
         folder: where the segments are; made if it is missing.
         origin: what the codes are a copy of.
         seal_codes: codes in the tail from which on it is sealed.
+        keys: what the segments are encrypted with; None to keep them in clear.
+        after: seal only in the process that seals this one's folder.
     """
 
     def __init__(
-        self, index: Index, folder: Path, origin: Origin, seal_codes: int | None = None
+        self,
+        index: Index,
+        folder: Path,
+        origin: Origin,
+        seal_codes: int | None = None,
+        *,
+        keys: SegmentKeys | None = None,
+        after: Sealer | None = None,
     ) -> None:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._index = index
@@ -63,7 +84,10 @@ class Sealer:
         self._origin = origin
         self._seal_codes = seal_codes or SEAL_CODES[index.width_bits]
         self._merged_codes_max = MERGED_CODES_MAX[index.width_bits]
+        self._keys = keys
+        self._after = after
         self._lock = (folder / LOCK_NAME).open("ab")
+        self._erasures: deque[Erasure] = deque()
         self._seen: tuple[int, int] | None = None
         # The last change that is in the named segments.
         self._sealed_revision = 0
@@ -121,11 +145,23 @@ class Sealer:
 
     def try_lock(self) -> bool:
         """Become the process that seals, or stay it; return whether this is the one."""
+        if self._after is not None and not self._after.try_lock():
+            return False
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             return False
         return True
+
+    def erase(self, ids: NDArray[np.int64]) -> threading.Event:
+        """Let no segment have codes of ids, which are withdrawn; for any thread.
+
+        Returns:
+            What is set once no named segment has them, dead or alive, if this is the
+            process that seals.
+        """
+        self._erasures.append(Erasure(ids, threading.Event()))
+        return self._erasures[-1].done
 
     def step(self) -> bool:
         """Do what there is to do, once; return whether there was anything.
@@ -136,6 +172,10 @@ class Sealer:
         """
         if not self.try_lock():
             return self._follow()
+        if self._erasures:
+            self._erase(self._erasures[0])
+            self._erasures.popleft().done.set()
+            return True
         if len(self._index.view.tail) + sum(map(len, self._index.view.frozen)) >= self._seal_codes:
             self.seal()
             return True
@@ -171,11 +211,16 @@ class Sealer:
         self._thread.start()
 
     def close(self) -> None:
-        """End the thread and give the lock away."""
+        """End the thread and give the lock away; close it before the one that it is after."""
         self._stopping.set()
         if self._thread is not None:
             self._thread.join()
         self._lock.close()
+
+    def _erase(self, erasure: Erasure) -> None:
+        for live in self._index.view.segments:
+            if live.segment.contains(erasure.ids).any():
+                self._merge([live])
 
     def _run(self, period_s: float, report: Callable[[Exception], None]) -> None:
         while not self._stopping.is_set():
@@ -225,7 +270,7 @@ class Sealer:
     def _open_segment(self, name: str) -> Segment:
         path = self._folder / name
         try:
-            segment = Segment.open(path, self._origin.hasher_version)
+            segment = Segment.open(path, self._origin.hasher_version, self._keys)
         except FileNotFoundError as error:
             raise SegmentCorrupt("A segment that the manifest names is not there.", path) from error
         if (segment.attachments is not None) != self._index.has_attachments:
@@ -235,7 +280,7 @@ class Sealer:
     def _write(self, blocks: Sequence[Block], revision: int) -> str:
         name = self._new_name(revision)
         stamp = Stamp(self._origin.hasher_version, 0, revision)
-        write_segment(self._folder / name, blocks, stamp=stamp)
+        write_segment(self._folder / name, blocks, stamp=stamp, keys=self._keys)
         return name
 
     def _new_name(self, revision: int) -> str:
@@ -259,10 +304,10 @@ class Sealer:
         if codes:
             names.append(self._new_name(self._sealed_revision))
             if codes < MERGE_APART_CODES:
-                write_merged(self._folder, names[-1], group)
+                write_merged(self._folder, names[-1], group, self._keys)
             else:
                 self._publish(self._names())  # so that the manifest has every withdrawal
-                merge_apart(self._folder, names[-1], gone)
+                merge_apart(self._folder, names[-1], gone, self._keys)
         self._publish(names)
 
     def _publish(self, names: Sequence[str]) -> None:
@@ -282,3 +327,5 @@ class Sealer:
             left_over = path.suffix == SEGMENT_SUFFIX and path.name not in names
             if left_over or path.suffix == ".partial":
                 path.unlink(missing_ok=True)
+        if self._keys is not None:
+            self._keys.keep(names)

@@ -43,6 +43,8 @@ from imageward_index.word_kernels import search_words
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from imageward_index.segment_keys import SegmentKeys
+
 RADIUS_MAX = {64: 8, 256: 63}
 """The largest radius, by width in bits."""
 
@@ -80,19 +82,26 @@ class Segment:
         )
 
     @classmethod
-    def open(cls, path: Path, hasher_version: str | None = None) -> Self:
+    def open(
+        cls, path: Path, hasher_version: str | None = None, keys: SegmentKeys | None = None
+    ) -> Self:
         """Map a segment, every byte of it checked.
 
         Args:
             path: the file.
             hasher_version: the hasher whose codes will be asked for; None for whichever.
+            keys: what the segments of its folder are encrypted with; None where they are
+                in clear.
 
         Raises:
             SegmentCorrupt: the file is torn, flipped or no segment.
-            SegmentIncompatible: it is of another format version or hasher.
+            SegmentIncompatible: it is of another format version or hasher, or its key is gone.
             OSError: it cannot be read.
         """
-        segment = cls(path, *open_sealed(path))
+        key = None if keys is None else keys.find(path.name)
+        if keys is not None and key is None and path.exists():
+            raise SegmentIncompatible("There is no key to a segment.", path)
+        segment = cls(path, *open_sealed(path, key))
         made_by = segment.stamp.hasher_version
         if hasher_version not in (None, made_by):
             raise SegmentIncompatible(

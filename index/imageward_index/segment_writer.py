@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from imageward_index.block import Block
+    from imageward_index.segment_keys import SegmentKeys
 
 CODES_MAX = (1 << 32) - 1
 """Codes of a segment: offsets and row numbers have 32 bits."""
@@ -66,7 +67,12 @@ class Stamp:
 
 
 def write_segment(
-    path: Path, blocks: Sequence[Block], *, stamp: Stamp, plan: Plan | None = None
+    path: Path,
+    blocks: Sequence[Block],
+    *,
+    stamp: Stamp,
+    plan: Plan | None = None,
+    keys: SegmentKeys | None = None,
 ) -> None:
     """Seal codes into a file that `Segment.open` maps.
 
@@ -77,6 +83,7 @@ def write_segment(
             of byte i // 8. Those of an id keep their order.
         stamp: where they come from.
         plan: how to cut them; by default what the cost model says.
+        keys: what to encrypt it with; None to write it in clear.
 
     Raises:
         ValueError: there are more codes than `CODES_MAX`, or not an id for each, or some
@@ -97,7 +104,7 @@ def write_segment(
     shapes = array_shapes(plan, len(codes), column)
     if attached is not None:
         shapes |= attachment_shapes(column, int(attached[-1]))
-    with sealing(path, shapes) as draft:
+    with sealing(path, shapes, None if keys is None else keys.make(path.name)) as draft:
         draft.header = {
             "codes": len(codes),
             "plan": asdict(plan),

@@ -29,9 +29,11 @@ from imageward_server.cage.cage import Cage
 from imageward_server.calls import threads, transport
 from imageward_server.calls.interceptor import CallInterceptor
 from imageward_server.config import Config
+from imageward_server.eraser import Eraser
 from imageward_server.errors import StoreUnavailable
 from imageward_server.hasher import Hasher
 from imageward_server.intake.opening import open_intake
+from imageward_server.keys.vault import find_vault
 from imageward_server.lifecycle import SERVICES, Lifecycle
 from imageward_server.replica import Progress, Replica
 from imageward_server.services.bank import BankService
@@ -84,6 +86,7 @@ class Server:
         )
         self._on_replaced = on_replaced
         self._checkpointer = Checkpointer(self._store)
+        self._eraser = Eraser(self._store, self._replica, config.erase_every_s)
         self._admission = Admission(
             calls_max=config.call_threads,
             # An image that takes long keeps its place, and must leave the others theirs.
@@ -135,6 +138,7 @@ class Server:
         self._replica.load(report)
         self._replica.follow()
         self._checkpointer.start()
+        self._eraser.start()
         # What is here now stays: the collector need not walk through it again and again.
         gc.collect()
         gc.freeze()
@@ -169,6 +173,7 @@ class Server:
         self._grpc.stop(0 if self._hastened.is_set() else self._config.grace_s).wait()
         self._interceptor.close()
         self._hasher.close()
+        self._eraser.stop()
         self._replica.stop()
         self._checkpointer.stop()
         self._store.close()
@@ -218,7 +223,8 @@ def open_store(config: Config, clock: Callable[[], float] = time.time) -> Store:
     Raises:
         StoreIncompatible: a newer version wrote it.
         DataCorrupt: it is damaged, or its audit was written with another key.
-        InvalidKey: what is named as the audit's key is none.
+        InvalidKey: what is named as the audit's key, or the store's, is none.
+        KeysUnusable: the store's keys do not fit it.
         OSError: it cannot be opened.
     """
     # Hashes are personal data: nobody but the server's own user may read them.
@@ -227,7 +233,14 @@ def open_store(config: Config, clock: Callable[[], float] = time.time) -> Store:
     if not config.store_url:
         check_file(config.data_dir)
     keys = load_keys(config.audit_key_file, config.data_dir)
-    store = Store(store_url(config.data_dir, config.store_url), clock, keys, _log_checkpoint)
+    store = Store(
+        store_url(config.data_dir, config.store_url),
+        clock,
+        keys,
+        _log_checkpoint,
+        vault=find_vault(config),
+        erase_after_s=config.erase_after_h * 3600,
+    )
     try:
         store.open()
     except StoreUnavailable as error:

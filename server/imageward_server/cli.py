@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
+import structlog
 import typer
 from rich.console import Console
 from rich.table import Table
@@ -16,9 +17,12 @@ from imageward_server.audit.command import app as audit_app
 from imageward_server.backup.command import backup, restore
 from imageward_server.intake.command import app as intake_app
 from imageward_server.key_file import AUDIT_KEY_VARIABLE
+from imageward_server.keys.command import app as keys_app
 from imageward_server.processes import serving
 from imageward_server.processes.workers_command import show_workers
 from imageward_server.segments_command import app as segments_app
+
+log = structlog.get_logger(__name__)
 
 EXIT_FAILED = 1
 EXIT_USAGE = 2
@@ -33,6 +37,7 @@ config_app = typer.Typer(no_args_is_help=True, help="Looks at the configuration.
 app.add_typer(config_app, name="config")
 app.add_typer(segments_app, name="segments")
 app.add_typer(intake_app, name="intake")
+app.add_typer(keys_app, name="keys")
 app.add_typer(audit_app, name="audit")
 app.command("workers")(show_workers)
 app.command()(backup)
@@ -71,6 +76,10 @@ ConnectionAgeS = Annotated[float | None, typer.Option(help=_field_help("connecti
 ConnectionIdleS = Annotated[float | None, typer.Option(help=_field_help("connection_idle_s"))]
 ConnectionGraceS = Annotated[float | None, typer.Option(help=_field_help("connection_grace_s"))]
 SealCodes = Annotated[int | None, typer.Option(help=_field_help("seal_codes"))]
+StoreKeyFile = Annotated[Path | None, typer.Option(help=_field_help("store_key_file"))]
+KeyDir = Annotated[Path | None, typer.Option(help=_field_help("key_dir"))]
+EraseAfterH = Annotated[float | None, typer.Option(help=_field_help("erase_after_h"))]
+EraseEveryS = Annotated[float | None, typer.Option(help=_field_help("erase_every_s"))]
 NoticeS = Annotated[float | None, typer.Option(help=_field_help("notice_s"))]
 GraceS = Annotated[float | None, typer.Option(help=_field_help("grace_s"))]
 AuditKeyFile = Annotated[Path | None, typer.Option(help=_field_help("audit_key_file"))]
@@ -112,6 +121,10 @@ def serve(
     connection_idle_s: ConnectionIdleS = None,
     connection_grace_s: ConnectionGraceS = None,
     seal_codes: SealCodes = None,
+    store_key_file: StoreKeyFile = None,
+    key_dir: KeyDir = None,
+    erase_after_h: EraseAfterH = None,
+    erase_every_s: EraseEveryS = None,
     notice_s: NoticeS = None,
     grace_s: GraceS = None,
     audit_key_file: AuditKeyFile = None,
@@ -129,6 +142,7 @@ def serve(
     loaded = _load(flags, flags.pop("config_file"))
     logs.configure(loaded.config.log_format, loaded.config.log_level)
     _check_audit_key(loaded.config)
+    _check_store_key(loaded.config)
     if loaded.config.intake_config:
         _check_intake(loaded.config.intake_config)
     try:
@@ -200,6 +214,22 @@ def _check_audit_key(loaded: config.Config) -> None:
         load_keys(loaded.audit_key_file, loaded.data_dir)
     except config.InvalidConfig as error:
         _fail(str(error), EXIT_USAGE)
+
+
+def _check_store_key(loaded: config.Config) -> None:
+    """End the start here rather than in every worker, or warn that hashes lie in clear."""
+    from imageward_server.keys.vault import find_vault  # noqa: PLC0415 - `serve` becomes the supervisor, which shall be light
+
+    try:
+        vault = find_vault(loaded)
+    except config.InvalidConfig as error:
+        _fail(str(error), EXIT_USAGE)
+    if vault is None:
+        log.warning(
+            "THE STORE IS NOT ENCRYPTED: hashes and segments lie in clear, and what is erased "
+            "stays in backups",
+            hint="make a key with `imageward-server keys new`, and set store_key_file",
+        )
 
 
 def _plain(value: object) -> object:

@@ -112,6 +112,26 @@ class Config(BaseSettings):
         le=1 << 25,
         description="New codes from which on they are sealed; 0 for what searches fastest.",
     )
+    store_key_file: Path | None = Field(
+        None,
+        description="File of the key that the store is encrypted with. Without it, the "
+        "environment's IMAGEWARD_STORE_KEY; without either, hashes lie in clear.",
+    )
+    key_dir: Path | None = Field(
+        None, description="Folder of the entries' keys. Without it, `keys` in data_dir."
+    )
+    erase_after_h: float = Field(
+        168.0,
+        ge=0,
+        le=8_760,
+        description="Hours that withdrawn entries can be restored, before they are erased.",
+    )
+    erase_every_s: float = Field(
+        60.0,
+        gt=0,
+        le=3600,
+        description="Seconds between rounds of erasing; each may write large segments anew.",
+    )
     notice_s: float = Field(
         0.0,
         ge=0,

@@ -12,6 +12,7 @@ ImagewardError (imageward_index.errors)
 │   ├── TooManyPictures
 │   └── CaseWithdrawn
 ├── EntryNotFound
+│   └── EntryErased         its codes are gone for good
 ├── CaseNotFound
 ├── Unauthenticated         no token, or a wrong one
 ├── PermissionDenied        another role, or another account's case
@@ -31,6 +32,7 @@ ImagewardError (imageward_index.errors)
 │   └── StoreUnavailable
 ├── RevisionNotReached      within the deadline
 ├── StoreIncompatible       written by another version of the format
+├── KeysUnusable            the store is encrypted, and not with the keys that are here
 └── DataCorrupt             damaged at rest; an operator must look
 """
 
@@ -77,6 +79,10 @@ class CaseWithdrawn(UnacceptablePicture):
 
 class EntryNotFound(ImagewardError):
     """No entry has the id."""
+
+
+class EntryErased(EntryNotFound):
+    """The entry was withdrawn for good: nothing is left to put back."""
 
 
 class CaseNotFound(ImagewardError):
@@ -161,6 +167,10 @@ class RevisionNotReached(ImagewardError):
 
 class StoreIncompatible(ImagewardError):
     """The store was written by another version of the format."""
+
+
+class KeysUnusable(ImagewardError):
+    """The store is encrypted, or should be, and its keys are missing or others."""
 
 
 class DataCorrupt(ImagewardError):

@@ -58,6 +58,17 @@ def load_key(file: Path | None, variable: str, maker: str) -> bytes:
         raise InvalidKey(f"the key {file} cannot be read: {error}") from error
 
 
+def make_key_file(file: Path) -> None:
+    """Write a new key to a file that only its owner can read.
+
+    Raises:
+        OSError: the file exists, or cannot be written.
+    """
+    handle = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(handle, "w") as opened:
+        opened.write(write_key(new_key()) + "\n")
+
+
 def derive(key: bytes, purpose: str) -> bytes:
     """Make a key for one purpose from another key, by HMAC-SHA-256."""
     return hmac.digest(key, purpose.encode(), hashlib.sha256)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -77,12 +77,16 @@ class Replica:
             data_dir / HASH_SEGMENTS,
             Origin(store_id, HASHER_VERSION, HASH_BITS),
             seal_codes,
+            keys=store.segment_keys(HASH_SEGMENTS),
         )
         self._code_sealer = Sealer(
             self.codes,
             data_dir / CODE_SEGMENTS,
             Origin(store_id, REGIONS_VERSION, CODE_BITS),
             seal_codes,
+            keys=store.segment_keys(CODE_SEGMENTS),
+            # So that one process has both, and can erase.
+            after=self._hash_sealer,
         )
         self.sealers = (self._hash_sealer, self._code_sealer)
         self._banks = BankSet()
@@ -131,12 +135,26 @@ class Replica:
         self._told.set()
         if self._follower.is_alive():
             self._follower.join()
-        for sealer in self.sealers:
+        for sealer in reversed(self.sealers):
             sealer.close()
 
     def look(self) -> None:
         """Look for changes by other processes now, and not at the next poll."""
         self._told.set()
+
+    def seals(self) -> bool:
+        """Whether this is the process that writes the segments, of all that serve them."""
+        return all(sealer.try_lock() for sealer in self.sealers)
+
+    def erase(self, entry_ids: Sequence[int]) -> tuple[threading.Event, ...]:
+        """Let no segment have anything of entries, which are withdrawn in the store.
+
+        Returns:
+            What is set when that is so.
+        """
+        self._read_feed()
+        ids = np.array(entry_ids, np.int64)
+        return tuple(sealer.erase(ids) for sealer in self.sealers)
 
     def catch_up(self) -> None:
         """Apply every change that is in the store by now: this process has changed it."""

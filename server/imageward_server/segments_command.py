@@ -7,6 +7,7 @@ module too, and becomes the supervisor, which shall be light.
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
@@ -14,12 +15,13 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from imageward_index.errors import SegmentUnusable
-from imageward_server.config import load
+from imageward_index.errors import ImagewardError, SegmentUnusable
+from imageward_server.config import Config, InvalidConfig, load
 
 if TYPE_CHECKING:
     from imageward_index.manifest import Manifest
     from imageward_index.segment import Segment
+    from imageward_index.segment_keys import SegmentKeys
 
 EXIT_FAILED = 1
 
@@ -32,13 +34,23 @@ app = typer.Typer(
 DataDir = Annotated[
     Path, typer.Option(help="Data folder of the server.", exists=True, file_okay=False)
 ]
+StoreKeyFile = Annotated[
+    Path | None, typer.Option(help="File of the store's key, if it is encrypted.")
+]
+KeyDir = Annotated[Path | None, typer.Option(help="Folder of the entries' keys.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 @app.command("list")
-def list_segments(data_dir: DataDir = Path("imageward-data"), as_json: AsJson = False) -> None:
+def list_segments(
+    data_dir: DataDir = Path("imageward-data"),
+    as_json: AsJson = False,
+    store_key_file: StoreKeyFile = None,
+    key_dir: KeyDir = None,
+) -> None:
     """Show what the manifests name: codes, withdrawn ones, bytes, cut, revision."""
-    rows = [_describe(path, withdrawn) for path, withdrawn in _named(data_dir)]
+    keys_of = _keys(_config(data_dir, store_key_file, key_dir))
+    rows = [_describe(_open(path, keys_of), withdrawn) for path, withdrawn in _named(data_dir)]
     if as_json:
         typer.echo(json.dumps(rows, indent=2))
         return
@@ -51,21 +63,33 @@ def list_segments(data_dir: DataDir = Path("imageward-data"), as_json: AsJson = 
 
 
 @app.command()
-def verify(data_dir: DataDir = Path("imageward-data")) -> None:
+def verify(
+    data_dir: DataDir = Path("imageward-data"),
+    store_key_file: StoreKeyFile = None,
+    key_dir: KeyDir = None,
+) -> None:
     """Read every byte of every named segment and compare its checksums."""
+    keys_of = _keys(_config(data_dir, store_key_file, key_dir))
     for path, _ in _named(data_dir):
-        _open(path)
+        _open(path, keys_of)
         typer.echo(f"{path.relative_to(data_dir)}: whole")
 
 
 @app.command()
-def compact(data_dir: DataDir = Path("imageward-data")) -> None:
+def compact(
+    data_dir: DataDir = Path("imageward-data"),
+    store_key_file: StoreKeyFile = None,
+    key_dir: KeyDir = None,
+) -> None:
     """Merge each folder's segments into one without withdrawn codes. Stop the server first."""
     from imageward_server.app import open_store  # noqa: PLC0415 - see above
     from imageward_server.replica import Replica  # noqa: PLC0415 - see above
 
-    config = load({"data_dir": data_dir}).config
-    store = open_store(config)
+    config = _config(data_dir, store_key_file, key_dir)
+    try:
+        store = open_store(config)
+    except (ImagewardError, InvalidConfig, OSError) as error:
+        _fail(str(error))
     replica = Replica(store, data_dir, config.feed_poll_s)
     try:
         if not all(sealer.try_lock() for sealer in replica.sealers):
@@ -104,8 +128,31 @@ def _manifest(folder: Path) -> Manifest | None:
         _refuse(error)
 
 
-def _describe(path: Path, withdrawn: int) -> dict[str, Any]:
-    segment = _open(path)
+def _config(data_dir: Path, store_key_file: Path | None, key_dir: Path | None) -> Config:
+    flags = {"data_dir": data_dir, "store_key_file": store_key_file, "key_dir": key_dir}
+    try:
+        return load(flags).config
+    except InvalidConfig as error:
+        _fail(str(error))
+
+
+def _keys(config: Config) -> Callable[[str], SegmentKeys | None]:
+    """Return what finds the keys of a folder of segments by its name."""
+    from imageward_server.keys.vault import find_vault  # noqa: PLC0415 - see above
+
+    try:
+        vault = find_vault(config)
+        if vault is None:
+            return lambda _: None
+        store_id = vault.store_id()
+        vault.check(store_id)
+    except (ImagewardError, InvalidConfig) as error:
+        _fail(str(error))
+    return lambda folder_name: vault.segment_keys(store_id, folder_name)
+
+
+def _describe(segment: Segment, withdrawn: int) -> dict[str, Any]:
+    path = segment.path
     return {
         "folder": path.parent.name,
         "segment": path.name,
@@ -117,11 +164,11 @@ def _describe(path: Path, withdrawn: int) -> dict[str, Any]:
     }
 
 
-def _open(path: Path) -> Segment:
+def _open(path: Path, keys_of: Callable[[str], SegmentKeys | None]) -> Segment:
     from imageward_index.segment import Segment  # noqa: PLC0415 - see above
 
     try:
-        return Segment.open(path)
+        return Segment.open(path, keys=keys_of(path.parent.name))
     except SegmentUnusable as error:
         _refuse(error)
     except FileNotFoundError:

@@ -82,6 +82,7 @@ TABLE: dict[type[Exception], Row] = {
         grpc.StatusCode.FAILED_PRECONDITION, ErrorReason.ERROR_REASON_INTAKE_NOT_CONFIGURED
     ),
     errors.EntryNotFound: Row(grpc.StatusCode.NOT_FOUND, ErrorReason.ERROR_REASON_ENTRY_NOT_FOUND),
+    errors.EntryErased: Row(grpc.StatusCode.NOT_FOUND, ErrorReason.ERROR_REASON_ENTRY_NOT_FOUND),
     errors.BankExists: Row(grpc.StatusCode.ALREADY_EXISTS, ErrorReason.ERROR_REASON_BANK_EXISTS),
     errors.RequestIdReused: Row(
         grpc.StatusCode.ALREADY_EXISTS, ErrorReason.ERROR_REASON_REQUEST_ID_REUSED
@@ -114,6 +115,10 @@ TABLE: dict[type[Exception], Row] = {
         grpc.StatusCode.OUT_OF_RANGE, ErrorReason.ERROR_REASON_REVISION_NOT_REACHED
     ),
     errors.StoreIncompatible: Row(
+        grpc.StatusCode.FAILED_PRECONDITION, ErrorReason.ERROR_REASON_STORE_INCOMPATIBLE
+    ),
+    # Met at a start, where no call waits for an answer.
+    errors.KeysUnusable: Row(
         grpc.StatusCode.FAILED_PRECONDITION, ErrorReason.ERROR_REASON_STORE_INCOMPATIBLE
     ),
     errors.DataCorrupt: Row(grpc.StatusCode.DATA_LOSS, ErrorReason.ERROR_REASON_DATA_CORRUPT),

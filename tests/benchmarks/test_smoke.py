@@ -43,6 +43,13 @@ def test_sealing(tmp_path: Path) -> None:
         assert 0 < told[part]["p50"] <= told[part]["p99"]
 
 
+def test_at_rest(tmp_path: Path) -> None:
+    """The same is measured of a bank in clear and of an encrypted one."""
+    told = _run(tmp_path, "at-rest")
+    assert told["clear"].keys() == told["encrypted"].keys() == told["ratio"].keys()
+    assert min(told["encrypted"].values()) > 0
+
+
 def test_audit(tmp_path: Path) -> None:
     """Each kind of call is timed with its row and without."""
     told = _run(tmp_path, "audit")

@@ -19,12 +19,13 @@ from imageward_server.intake.credentials import (
     read_case_number,
     verify_secret,
 )
-from imageward_server.intake.keys import load_master_key, unwrap, wrap
+from imageward_server.intake.keys import load_master_key
 from imageward_server.intake.quarantine import Quarantine
 from imageward_server.intake.sealed_stream import CHUNK_BYTES, SealedWriter, read_sealed
 from imageward_server.intake.settings import load_settings
 from imageward_server.key_file import InvalidKey, new_key
 from imageward_server.key_file import write_key as written
+from imageward_server.keys.wrapping import unwrap, wrap
 
 KEY = bytes(range(32))
 

@@ -108,6 +108,7 @@ def test_every_setting_can_be_set_from_every_source(
     """File and environment take the whole configuration, flags too, all to the same value."""
     values = {
         "data_dir": str(tmp_path),
+        "audit_key_file": str(tmp_path / "audit.key"),
         "intake_config": str(tmp_path / "intake.toml"),
         "store_url": "postgresql+psycopg://db/imageward",
         "listen": "[::1]:0",
@@ -128,6 +129,10 @@ def test_every_setting_can_be_set_from_every_source(
         "workers": 2,
         "feed_poll_s": 0.5,
         "seal_codes": 5000,
+        "store_key_file": str(tmp_path / "store.key"),
+        "key_dir": str(tmp_path / "keys"),
+        "erase_after_h": 24.5,
+        "erase_every_s": 30.5,
         "notice_s": 1.5,
         "grace_s": 2.5,
         "log_format": "json",

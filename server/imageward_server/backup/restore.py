@@ -102,7 +102,7 @@ def _enter(store: Store, by: Actor, *, renews_audit: bool) -> None:
     try:
         if renews_audit:
             _renew(store, by)
-        store.open()
+        store.open(with_codes=False)
         with store.changing() as head:
             head.connection.execute(head_table.update().values(store_id=uuid.uuid4().hex))
             head.connection.execute(session.delete())
@@ -116,7 +116,7 @@ def _enter(store: Store, by: Actor, *, renews_audit: bool) -> None:
 def _renew(store: Store, by: Actor) -> None:
     upgrading = Store(store.url, keys=NO_SECRET)
     try:
-        upgrading.open()
+        upgrading.open(with_codes=False)
     finally:
         upgrading.close()
     store.renew_audit(by)

@@ -11,11 +11,11 @@ import sqlalchemy as sa
 from imageward_server.errors import CaseNotFound, InvalidRequest, PermissionDenied
 from imageward_server.intake import audit, outbox
 from imageward_server.intake.credentials import new_case_number
-from imageward_server.intake.intake import Intake
-from imageward_server.intake.keys import unwrap, wrap
+from imageward_server.intake.intake import CONTACT_KEY, Intake
 from imageward_server.intake.limits import CONTACT_CHARS_MAX
 from imageward_server.intake.records import CaseRecord, PictureRecord, case_of, picture_of
 from imageward_server.intake.words import LANGUAGES
+from imageward_server.keys.wrapping import opens, unwrap, wrap
 from imageward_server.store.case_tables import CaseOrigin
 from imageward_server.store.case_tables import case as table
 from imageward_server.store.case_tables import picture as picture_table
@@ -117,7 +117,25 @@ def contact_of(intake: Intake, found: CaseRecord) -> str | None:
     """Decrypt the address of a case; None if there is none, or none any more."""
     if found.contact is None:
         return None
-    return unwrap(intake.key_for("contact"), found.contact, found.number).decode()
+    return unwrap(intake.key_for(CONTACT_KEY), found.contact, found.number).decode()
+
+
+def rewrap_contacts(head: Head, key: bytes, new_key: bytes) -> int:
+    """Encrypt the addresses of all cases with another key; return how many were not yet.
+
+    Raises:
+        DataCorrupt: one opens with neither.
+    """
+    rows = head.connection.execute(
+        sa.select(table.c.number, table.c.contact).where(table.c.contact.is_not(None))
+    ).all()
+    changed = [row for row in rows if not opens(new_key, row.contact, row.number)]
+    for row in changed:
+        contact = wrap(new_key, unwrap(key, row.contact, row.number), row.number)
+        head.connection.execute(
+            table.update().where(table.c.number == row.number).values(contact=contact)
+        )
+    return len(changed)
 
 
 def _seal_contact(intake: Intake, number: str, contact: str) -> bytes | None:
@@ -129,7 +147,7 @@ def _seal_contact(intake: Intake, number: str, contact: str) -> bytes | None:
             f"send one of at most {CONTACT_CHARS_MAX}",
             chars_max=CONTACT_CHARS_MAX,
         )
-    return wrap(intake.key_for("contact"), contact.encode(), number)
+    return wrap(intake.key_for(CONTACT_KEY), contact.encode(), number)
 
 
 def _require_one_of(field: str, value: str, known: Collection[str]) -> None:

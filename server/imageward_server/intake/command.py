@@ -6,7 +6,6 @@ becomes the supervisor, which shall be light.
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -50,15 +49,41 @@ def make_key(
     file: Annotated[Path, typer.Argument(help="Where to write it; it must not exist.")],
 ) -> None:
     """Make a master key, in a file that only you can read."""
-    from imageward_server.key_file import new_key, write_key  # noqa: PLC0415 - see above
+    from imageward_server.key_file import make_key_file  # noqa: PLC0415 - see above
 
     try:
-        handle = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        make_key_file(file)
     except OSError as error:
         typer.echo(f"imageward-server: the key cannot be written: {error}", err=True)
         raise typer.Exit(EXIT_FAILED) from error
-    with os.fdopen(handle, "w") as opened:
-        opened.write(write_key(new_key()) + "\n")
+
+
+@app.command("rotate-key")
+def rotate_key(
+    new_key_file: Annotated[Path, typer.Argument(help="File of the new master key.")],
+    config_file: Annotated[
+        Path | None, typer.Option("--config", help="TOML file of the server's settings.")
+    ] = None,
+    data_dir: Annotated[Path | None, typer.Option(help="Folder of the embedded store.")] = None,
+    intake_config: Annotated[Path | None, typer.Option(help="TOML file of the intake.")] = None,
+) -> None:
+    """Wrap cases' keys and addresses with another master key. Stop all processes first.
+
+    What was cut off can be done again. Then name the new key in the intake's file.
+    """
+    from imageward_index.errors import ImagewardError  # noqa: PLC0415 - see above
+    from imageward_server.intake.rotation import rotate  # noqa: PLC0415 - see above
+
+    try:
+        flags = {"data_dir": data_dir, "intake_config": intake_config}
+        pictures, contacts = rotate(config.load(flags, config_file).config, new_key_file)
+    except config.InvalidConfig as error:
+        typer.echo(f"imageward-server: {error}", err=True)
+        raise typer.Exit(EXIT_USAGE) from error
+    except (ImagewardError, OSError) as error:
+        typer.echo(f"imageward-server: {error}", err=True)
+        raise typer.Exit(EXIT_FAILED) from error
+    typer.echo(f"rotated: {pictures} cases' keys and {contacts} addresses")
 
 
 @app.command("new-account")

@@ -15,6 +15,9 @@ from imageward_server.intake.settings import IntakeSettings
 from imageward_server.key_file import derive
 from imageward_server.store import Store
 
+CONTACT_KEY: Final = "contact"
+"""The purpose of the key that addresses are encrypted with."""
+
 _US: Final = 1_000_000
 
 

@@ -66,7 +66,7 @@ def appeal(intake: Intake, image: bytes, *, opener: str, entry_id: int) -> str:
         InvalidInput: the picture cannot be taken.
     """
     with intake.store.changing() as head:
-        entries.fetch(head.connection, [entry_id])
+        entries.fetch_states(head.connection, [entry_id])
         number = _case_of_entry(head, entry_id) or cases.open_case(
             intake,
             head,

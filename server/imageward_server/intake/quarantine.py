@@ -16,12 +16,13 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import Final
 
 from imageward_server.errors import DataCorrupt
-from imageward_server.intake.keys import unwrap, wrap
 from imageward_server.intake.sealed_stream import SealedWriter, read_sealed
 from imageward_server.key_file import derive, new_key
+from imageward_server.keys.durable import replace_durably, shred, sync, sync_folder, write_durably
+from imageward_server.keys.wrapping import opens, unwrap, wrap
 
 FOLDER: Final = "quarantine"
 _CASE_KEY: Final = "case.key"
@@ -68,7 +69,7 @@ class Quarantine:
     def destroy(self, case_number: str, picture_id: str) -> None:
         """Make a picture unreadable for ever; one that is gone already stays so."""
         with self._locked():
-            _shred(self._key_file(case_number, picture_id))
+            shred(self._key_file(case_number, picture_id))
             self._sealed_file(case_number, picture_id).unlink(missing_ok=True)
             self._close(self._folder / case_number)
 
@@ -80,17 +81,37 @@ class Quarantine:
                 for folder in sorted(self._folder.iterdir())
             }
 
+    def rewrap(self, master_key: bytes) -> int:
+        """Wrap every case's key with another master key; return how many were not yet.
+
+        Each is whole under one of the two, so that what was cut off can be done again.
+
+        Raises:
+            DataCorrupt: a key opens with neither.
+        """
+        with self._locked():
+            files = [folder / _CASE_KEY for folder in sorted(self._folder.iterdir())]
+            return sum(self._rewrap(file, master_key) for file in files if file.exists())
+
+    def _rewrap(self, file: Path, master_key: bytes) -> bool:
+        case_number, wrapped = file.parent.name, file.read_bytes()
+        if opens(master_key, wrapped, case_number):
+            return False
+        case_key = unwrap(self._master_key, wrapped, case_number)
+        replace_durably(file, wrap(master_key, case_key, case_number))
+        return True
+
     def _close(self, folder: Path) -> None:
         """Destroy a case's key when no picture is left under it."""
         if not folder.is_dir():
             return
         if any(_is_picture_s(file) for file in folder.iterdir()):
-            _sync_folder(folder)
+            sync_folder(folder)
             return
         for file in folder.iterdir():
-            _shred(file)
+            shred(file)
         folder.rmdir()
-        _sync_folder(self._folder)
+        sync_folder(self._folder)
 
     def _make_key(self, case_number: str, picture_id: str) -> bytes:
         """Make and keep a picture's key, and its case's if this is the first picture."""
@@ -100,12 +121,12 @@ class Quarantine:
             if not (folder / _CASE_KEY).exists():
                 # Under another name until it is whole: a torn key would close the case.
                 draft = folder / f"{_CASE_KEY}.draft"
-                _write_durably(draft, wrap(self._master_key, new_key(), case_number))
+                write_durably(draft, wrap(self._master_key, new_key(), case_number))
                 draft.rename(folder / _CASE_KEY)
             key = new_key()
             wrapped = wrap(self._case_key(case_number), key, picture_id)
-            _write_durably(self._key_file(case_number, picture_id), wrapped)
-            _sync_folder(self._folder)
+            write_durably(self._key_file(case_number, picture_id), wrapped)
+            sync_folder(self._folder)
             return key
 
     @contextmanager
@@ -152,9 +173,9 @@ class SealedFile:
     def finish(self) -> None:
         """End the picture; it is durable when this returns."""
         self._writer.finish()
-        _sync(self._file)
+        sync(self._file)
         self._file.close()
-        _sync_folder(self._folder)
+        sync_folder(self._folder)
 
     def close(self) -> None:
         """Let the file go, finished or not."""
@@ -163,34 +184,3 @@ class SealedFile:
 
 def _is_picture_s(file: Path) -> bool:
     return not file.name.startswith(_CASE_KEY)
-
-
-def _write_durably(file: Path, data: bytes) -> None:
-    with file.open("wb") as opened:
-        opened.write(data)
-        _sync(opened)
-
-
-def _shred(file: Path) -> None:
-    """Overwrite a key in place and remove it."""
-    try:
-        with file.open("r+b") as opened:
-            opened.write(bytes(file.stat().st_size))
-            _sync(opened)
-    except FileNotFoundError:
-        return
-    file.unlink()
-
-
-def _sync(file: BinaryIO) -> None:
-    file.flush()
-    os.fsync(file.fileno())
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make the names in a folder durable."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

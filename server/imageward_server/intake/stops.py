@@ -49,7 +49,7 @@ def add(head: Head, entry_ids: Sequence[int], surface: str, action: StopAction) 
     Raises:
         EntryNotFound: an id is of no entry.
     """
-    entries.fetch(head.connection, entry_ids)
+    entries.fetch_states(head.connection, entry_ids)
     day = head.now_us // _DAY_US
     for entry_id in set(entry_ids):
         where = sa.and_(

@@ -42,7 +42,7 @@ def _withdraw_entries(head: Head, number: str) -> list[int]:
     )
     entry_ids = list(head.connection.execute(own).scalars())
     if entry_ids:
-        entries.set_state(head, entry_ids, EntryState.WITHDRAWN)
+        entries.set_state(head, entry_ids, EntryState.WITHDRAWN, for_good=True)
     return entry_ids
 
 

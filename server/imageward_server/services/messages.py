@@ -101,7 +101,7 @@ def entry_message(record: EntryRecord, banks: BankSet) -> bank_pb2.Entry:
         bank=banks.numbered(bank_number_of(record.id)).name,
         state=_STATE_NUMBERS[record.state],
         source=_SOURCE_NUMBERS[record.source],
-        hash=hash_message(record.hash),
+        hash=None if record.hash is None else hash_message(record.hash),
         reference=record.reference,
         create_time=timestamp(record.created_us),
         update_time=timestamp(record.updated_us),

@@ -102,6 +102,31 @@ def writing(engine: sa.Engine) -> Iterator[sa.Connection]:
         yield connection
 
 
+def empty_log(engine: sa.Engine) -> bool:
+    """Move what the database's log holds to its place, and cut the log to nothing.
+
+    What was deleted stands in the log until then. A server has a log of its own to care for.
+
+    Returns:
+        Whether it was done: readers may be in the way.
+    """
+    if engine.dialect.name != "sqlite":
+        return True
+    with _translated(), engine.connect() as connection:
+        raw = connection.connection.driver_connection
+        assert raw is not None, "a connection that is open has one"
+        busy: int = raw.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
+    return not busy
+
+
+def rewrite(engine: sa.Engine) -> None:
+    """Write the database anew, without what stood in it before; takes its size once more."""
+    with _translated(), engine.connect() as connection:
+        raw = connection.connection.driver_connection
+        assert raw is not None, "a connection that is open has one"
+        raw.execute("VACUUM")
+
+
 def copy_database(engine: sa.Engine, file: Path) -> None:
     """Write a copy of an embedded database, as of one moment, beside its readers and writers.
 

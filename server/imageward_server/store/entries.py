@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,8 +11,9 @@ from imageward_index.entry_id import SERIAL_BITS, bank_number_of, make_entry_id,
 from imageward_index.errors import InvalidFingerprint
 from imageward_index.fingerprint import Fingerprint
 from imageward_index.pdq import PdqHash
-from imageward_server.errors import DataCorrupt, EntryNotFound, RequestIdReused
-from imageward_server.store import banks
+from imageward_server.errors import DataCorrupt, EntryErased, EntryNotFound, RequestIdReused
+from imageward_server.store import banks, erasures
+from imageward_server.store.codes import Codes, Kind
 from imageward_server.store.head import Head
 from imageward_server.store.records import Addition, EntryRecord, NewEntry
 from imageward_server.store.schema import EntrySource, EntryState, fingerprint, request
@@ -28,7 +28,7 @@ def add(head: Head, bank_name: str, request_id: str, new_entries: Sequence[NewEn
         RequestIdReused: the request id came with other contents before.
     """
     bank_number = banks.get(head.connection, bank_name).bank.number
-    digest = _digest(bank_name, new_entries)
+    digest = head.codes.digest(_written(bank_name, new_entries))
     earlier = _replay(head.connection, request_id, digest, len(new_entries))
     if earlier is not None:
         return earlier
@@ -50,14 +50,26 @@ def add(head: Head, bank_name: str, request_id: str, new_entries: Sequence[NewEn
     return Addition(_ids_from(first_id, len(new_entries)), head.revision, replayed=False)
 
 
-def set_state(head: Head, entry_ids: Sequence[int], state: EntryState) -> int:
+def set_state(
+    head: Head, entry_ids: Sequence[int], state: EntryState, *, for_good: bool = False
+) -> int:
     """Withdraw or restore entries, all of them or none; return how many changed.
+
+    Args:
+        head: the transaction.
+        entry_ids: of the entries.
+        state: what they shall be.
+        for_good: withdrawn entries are erased at once, and not only when they can be
+            restored no longer.
 
     Raises:
         EntryNotFound: an id is of no entry.
+        EntryErased: what should be restored is erased, or about to be.
     """
-    records = fetch(head.connection, entry_ids)
-    changing = sorted(record.id for record in records if record.state != state)
+    states = fetch_states(head.connection, entry_ids)
+    changing = sorted(entry_id for entry_id, known in states.items() if known != state)
+    if state == EntryState.ACTIVE:
+        erasures.cancel(head, changing)
     for first_id, count in runs_of(changing):
         bank_number = bank_number_of(first_id)
         revision = head.record_entries(bank_number, first_id, count)
@@ -68,29 +80,39 @@ def set_state(head: Head, entry_ids: Sequence[int], state: EntryState) -> int:
         )
         gain = count if state == EntryState.ACTIVE else -count
         banks.count_entries(head, bank_number, active=gain, withdrawn=-gain)
+    if state == EntryState.WITHDRAWN:
+        due_us = head.now_us + (0 if for_good else head.erase_after_us)
+        erasures.plan(head, sorted(states) if for_good else changing, due_us)
     return len(changing)
 
 
-def fetch(connection: sa.Connection, entry_ids: Sequence[int]) -> list[EntryRecord]:
-    """Return entries by their ids, each once, ordered by id.
+def fetch_states(connection: sa.Connection, entry_ids: Sequence[int]) -> dict[int, EntryState]:
+    """Return the state of entries by their ids.
 
     Raises:
         EntryNotFound: an id is of no entry.
     """
     wanted = set(entry_ids)
-    query = sa.select(table).where(table.c.id.in_(wanted)).order_by(table.c.id)
-    records = [_as_record(row) for row in connection.execute(query)]
-    if len(records) != len(wanted):
-        raise EntryNotFound(
-            f"{len(wanted) - len(records)} of {len(wanted)} entry ids are not known here; "
-            "list the entries there are",
-            unknown=len(wanted) - len(records),
-        )
-    return records
+    query = sa.select(table.c.id, table.c.state).where(table.c.id.in_(wanted))
+    found = {row.id: EntryState(row.state) for row in connection.execute(query)}
+    _require_all(len(found), len(wanted))
+    return found
+
+
+def fetch(connection: sa.Connection, codes: Codes, entry_id: int) -> EntryRecord:
+    """Return one entry.
+
+    Raises:
+        EntryNotFound: the id is of no entry.
+    """
+    rows = connection.execute(sa.select(table).where(table.c.id == entry_id)).all()
+    _require_all(len(rows), 1)
+    return _as_records(codes, rows)[0]
 
 
 def page(
     connection: sa.Connection,
+    codes: Codes,
     *,
     bank_number: int | None,
     state: EntryState | None,
@@ -104,19 +126,24 @@ def page(
         query = query.where(table.c.id >= first, table.c.id < first + (1 << SERIAL_BITS))
     if state is not None:
         query = query.where(table.c.state == state)
-    return [_as_record(row) for row in connection.execute(query)]
+    return _as_records(codes, connection.execute(query).all())
 
 
-def fetch_fingerprint(connection: sa.Connection, entry_id: int) -> Fingerprint:
+def fetch_fingerprint(connection: sa.Connection, codes: Codes, entry_id: int) -> Fingerprint:
     """Return all hashes of one entry.
 
     Raises:
         EntryNotFound: the id is of no entry.
+        EntryErased: it has none any more.
     """
-    (record,) = fetch(connection, [entry_id])
+    record = fetch(connection, codes, entry_id)
     query = sa.select(fingerprint.c.data).where(fingerprint.c.entry_id == entry_id)
-    data = connection.execute(query).scalar_one_or_none()
-    return Fingerprint(record.hash) if data is None else read_fingerprint(data)
+    stored = [(entry_id, row.data) for row in connection.execute(query)]
+    for _, data in codes.open(Kind.FINGERPRINT, stored):
+        return read_fingerprint(data)
+    if record.hash is None:
+        raise EntryErased("the entry is erased and has no hashes any more")
+    return Fingerprint(record.hash)
 
 
 def read_fingerprint(data: bytes) -> Fingerprint:
@@ -139,10 +166,9 @@ def forget_requests(connection: sa.Connection, before_us: int) -> None:
     connection.execute(request.delete().where(request.c.created_us < before_us))
 
 
-def _digest(bank_name: str, new_entries: Sequence[NewEntry]) -> bytes:
-    """Condense a request to what must be equal when its id comes again."""
-    contents = repr((bank_name, [_contents(new) for new in new_entries]))
-    return hashlib.sha256(contents.encode()).digest()
+def _written(bank_name: str, new_entries: Sequence[NewEntry]) -> bytes:
+    """Write down what of a request must be equal when its id comes again."""
+    return repr((bank_name, [_contents(new) for new in new_entries])).encode()
 
 
 def _contents(new: NewEntry) -> tuple[bytes, int | None, int, str]:
@@ -166,14 +192,19 @@ def _replay(
 
 
 def _insert(head: Head, first_id: int, new_entries: Sequence[NewEntry]) -> None:
+    numbered = list(enumerate(new_entries, first_id))
+    head.codes.prepare([entry_id for entry_id, _ in numbered])
+    hashes = head.codes.seal(
+        Kind.HASH, ((one, new.fingerprint.whole.code) for one, new in numbered)
+    )
     head.connection.execute(
         table.insert(),
         [
             {
-                "id": first_id + offset,
+                "id": entry_id,
                 "state": EntryState.ACTIVE,
                 "source": new.source,
-                "pdq": new.fingerprint.whole.code,
+                "pdq": pdq,
                 "quality": new.fingerprint.whole.quality,
                 "code_count": len(new.fingerprint.codes),
                 "reference": new.reference,
@@ -181,28 +212,44 @@ def _insert(head: Head, first_id: int, new_entries: Sequence[NewEntry]) -> None:
                 "updated_us": head.now_us,
                 "revision": head.revision,
             }
-            for offset, new in enumerate(new_entries)
+            for (entry_id, new), pdq in zip(numbered, hashes, strict=True)
         ],
     )
     parts = [
-        {"entry_id": first_id + offset, "data": new.fingerprint.to_bytes()}
-        for offset, new in enumerate(new_entries)
+        (entry_id, new.fingerprint.to_bytes())
+        for entry_id, new in numbered
         if len(new.fingerprint.codes)
     ]
     if parts:
-        head.connection.execute(fingerprint.insert(), parts)
+        stored = zip(parts, head.codes.seal(Kind.FINGERPRINT, parts), strict=True)
+        rows = [{"entry_id": entry_id, "data": data} for (entry_id, _), data in stored]
+        head.connection.execute(fingerprint.insert(), rows)
+
+
+def _require_all(found: int, wanted: int) -> None:
+    if found != wanted:
+        raise EntryNotFound(
+            f"{wanted - found} of {wanted} entry ids are not known here; "
+            "list the entries there are",
+            unknown=wanted - found,
+        )
 
 
 def _ids_from(first_id: int | None, count: int) -> tuple[int, ...]:
     return () if first_id is None else tuple(range(first_id, first_id + count))
 
 
-def _as_record(row: Any) -> EntryRecord:  # noqa: ANN401 - a row's columns are not typed
+def _as_records(codes: Codes, rows: Sequence[Any]) -> list[EntryRecord]:
+    hashes = dict(codes.open(Kind.HASH, ((row.id, row.pdq) for row in rows)))
+    return [_as_record(row, hashes.get(row.id)) for row in rows]
+
+
+def _as_record(row: Any, pdq: bytes | None) -> EntryRecord:  # noqa: ANN401 - a row's columns are not typed
     return EntryRecord(
         id=row.id,
         state=EntryState(row.state),
         source=EntrySource(row.source),
-        hash=PdqHash(row.pdq, row.quality),
+        hash=None if pdq is None else PdqHash(pdq, row.quality),
         code_count=row.code_count,
         reference=row.reference,
         created_us=row.created_us,

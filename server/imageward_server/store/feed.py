@@ -19,6 +19,7 @@ from imageward_index.pdq import HASH_BYTES
 from imageward_index.policy import Bank
 from imageward_server.errors import DataCorrupt
 from imageward_server.store import banks
+from imageward_server.store.codes import Codes, Kind
 from imageward_server.store.records import EntryStates, FeedPage
 from imageward_server.store.schema import ChangeKind, EntryState, change, entry, fingerprint
 
@@ -32,7 +33,7 @@ _FINGERPRINTED = fingerprint.join(entry, entry.c.id == fingerprint.c.entry_id)
 _IS_ACTIVE = entry.c.state == EntryState.ACTIVE
 
 
-def page_after(connection: sa.Connection, revision: int) -> FeedPage | None:
+def page_after(connection: sa.Connection, codes: Codes, revision: int) -> FeedPage | None:
     """Return the next changes after a revision, or None when there are none."""
     changes = _page_of(
         connection.execute(
@@ -45,10 +46,13 @@ def page_after(connection: sa.Connection, revision: int) -> FeedPage | None:
     if not changes:
         return None
     entries = _states(
-        row
-        for item in changes
-        if item.kind == ChangeKind.ENTRIES
-        for row in _entry_rows(connection, item.first_entry_id, item.entry_count)
+        codes,
+        (
+            row
+            for item in changes
+            if item.kind == ChangeKind.ENTRIES
+            for row in _entry_rows(connection, item.first_entry_id, item.entry_count)
+        ),
     )
     bank_changed = any(item.kind == ChangeKind.BANK for item in changes)
     return FeedPage(changes[-1].revision, entries, all_banks(connection) if bank_changed else None)
@@ -64,7 +68,7 @@ def active_count(connection: sa.Connection) -> int:
     return sum(record.active_count for record in banks.every(connection))
 
 
-def active_blocks(connection: sa.Connection) -> Iterator[Block]:
+def active_blocks(connection: sa.Connection, codes: Codes) -> Iterator[Block]:
     """Yield the ids and hashes of active entries."""
     query = (
         sa.select(entry.c.id, entry.c.pdq)
@@ -73,7 +77,7 @@ def active_blocks(connection: sa.Connection) -> Iterator[Block]:
         .execution_options(yield_per=ROWS_PER_BLOCK)
     )
     for block in connection.execute(query).partitions():
-        yield Block(*_arrays((row[0], row[1]) for row in block))
+        yield Block(*_arrays(codes.open(Kind.HASH, ((row[0], row[1]) for row in block))))
 
 
 def fingerprint_count(connection: sa.Connection) -> int:
@@ -84,8 +88,8 @@ def fingerprint_count(connection: sa.Connection) -> int:
     return count
 
 
-def fingerprint_blocks(connection: sa.Connection) -> Iterator[dict[int, bytes]]:
-    """Yield the fingerprints of active entries by id, as stored, some thousands at a time."""
+def fingerprint_blocks(connection: sa.Connection, codes: Codes) -> Iterator[dict[int, bytes]]:
+    """Yield the fingerprints of active entries by id, some thousands at a time."""
     query = (
         sa.select(fingerprint.c.entry_id, fingerprint.c.data)
         .select_from(_FINGERPRINTED)
@@ -94,7 +98,7 @@ def fingerprint_blocks(connection: sa.Connection) -> Iterator[dict[int, bytes]]:
         .execution_options(yield_per=FINGERPRINTS_PER_BLOCK)
     )
     for block in connection.execute(query).partitions():
-        yield {row[0]: row[1] for row in block}
+        yield dict(codes.open(Kind.FINGERPRINT, ((row[0], row[1]) for row in block)))
 
 
 def _page_of(changes: Sequence[Any]) -> Sequence[Any]:
@@ -116,21 +120,28 @@ def _entry_rows(
         yield row[0], row[1], row[2], row[3]
 
 
-def _states(rows: Iterable[tuple[int, int, bytes, bytes | None]]) -> EntryStates:
-    """Sort entries by state, each once however often it changed."""
-    active: dict[int, bytes] = {}
+def _states(codes: Codes, rows: Iterable[tuple[int, int, bytes, bytes | None]]) -> EntryStates:
+    """Sort entries by state, each once however often it changed.
+
+    One whose key was destroyed since counts as withdrawn, whatever its row says.
+    """
+    hashes: dict[int, bytes] = {}
     fingerprints: dict[int, bytes] = {}
     withdrawn: set[int] = set()
     for entry_id, state, code, data in rows:
         if state != EntryState.ACTIVE:
             withdrawn.add(entry_id)
             continue
-        active[entry_id] = code
+        hashes[entry_id] = code
         if data is not None:
             fingerprints[entry_id] = data
-    ids, codes = _arrays(active.items())
+    active = dict(codes.open(Kind.HASH, hashes.items()))
+    withdrawn |= hashes.keys() - active.keys()
+    described = dict(codes.open(Kind.FINGERPRINT, fingerprints.items()))
     withdrawn_ids = np.fromiter(withdrawn, np.int64, count=len(withdrawn))
-    return EntryStates(ids, codes, fingerprints, withdrawn_ids)
+    # A key may go between the two.
+    described = {entry_id: data for entry_id, data in described.items() if entry_id in active}
+    return EntryStates(*_arrays(active.items()), described, withdrawn_ids)
 
 
 def _arrays(pairs: Iterable[tuple[int, bytes]]) -> tuple[NDArray[np.int64], NDArray[np.uint8]]:

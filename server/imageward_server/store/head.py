@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import sqlalchemy as sa
 
 from imageward_server.audit.row import Actor, Checkpoint
+from imageward_server.store.codes import Codes
 from imageward_server.store.ledger import Deed, Ledger, write_runs
 from imageward_server.store.schema import ChangeKind, change, head
 
@@ -17,12 +18,16 @@ class Head:
     """The counters inside a writing transaction, held alone until it ends.
 
     Attributes:
+        codes: how entries' codes are stored.
+        erase_after_us: how long a withdrawn entry can be restored, in microseconds.
         audited_revision: the last that a row of the audit tells of.
         checkpoints: of the audit, made in this transaction.
     """
 
     connection: sa.Connection
     ledger: Ledger
+    codes: Codes
+    erase_after_us: int
     revision: int
     serial: int
     now_us: int
@@ -30,12 +35,21 @@ class Head:
     checkpoints: list[Checkpoint] = field(default_factory=list)
 
     @classmethod
-    def take(cls, connection: sa.Connection, ledger: Ledger, now_us: int) -> Head:
+    def take(
+        cls,
+        connection: sa.Connection,
+        ledger: Ledger,
+        codes: Codes,
+        *,
+        erase_after_us: int,
+        now_us: int,
+    ) -> Head:
         """Lock the counters: the first statement of every change."""
         row = connection.execute(
             head.update().values(revision=head.c.revision).returning(head.c.revision, head.c.serial)
         ).one()
-        return cls(connection, ledger, row.revision, row.serial, now_us, row.revision)
+        counters = (row.revision, row.serial, now_us, row.revision)
+        return cls(connection, ledger, codes, erase_after_us, *counters)
 
     def audit(
         self,

@@ -40,13 +40,14 @@ class EntryRecord:
     """A banked entry.
 
     Attributes:
+        hash: None once the entry is erased.
         code_count: how many regional codes are kept of it; 0: it is found as a whole only.
     """
 
     id: int
     state: EntryState
     source: EntrySource
-    hash: PdqHash
+    hash: PdqHash | None
     code_count: int
     reference: str
     created_us: int

@@ -31,6 +31,14 @@ class EntrySource(enum.IntEnum):
     HASH = 2
 
 
+class Encryption(enum.IntEnum):
+    """Whether the codes of entries are encrypted; as stored."""
+
+    NONE = 0
+    UNDER_WAY = 1
+    WHOLE = 2
+
+
 class ChangeKind(enum.IntEnum):
     """What a row of the feed says; as stored."""
 
@@ -45,6 +53,9 @@ head = sa.Table(
     sa.Column("store_id", sa.String(32), nullable=False),
     sa.Column("revision", sa.BigInteger, nullable=False),
     sa.Column("serial", sa.BigInteger, nullable=False),
+    sa.Column("encryption", sa.SmallInteger, nullable=False),
+    # How many keys of entries were destroyed: the folder of the keys counts them as well.
+    sa.Column("destroyed", sa.BigInteger, nullable=False),
     sa.CheckConstraint("id = 1", name="head_is_one_row"),
 )
 
@@ -89,6 +100,14 @@ fingerprint = sa.Table(
     metadata,
     sa.Column("entry_id", BigKey, primary_key=True, autoincrement=False),
     sa.Column("data", sa.LargeBinary, nullable=False),
+)
+
+# Withdrawn entries whose codes, and what is left of them anywhere, are to be erased.
+erasure = sa.Table(
+    "erasure",
+    metadata,
+    sa.Column("entry_id", BigKey, primary_key=True, autoincrement=False),
+    sa.Column("due_us", sa.BigInteger, nullable=False, index=True),
 )
 
 # One row says that `entry_count` entries from `first_entry_id` on, which have serials in a

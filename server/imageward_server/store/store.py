@@ -17,8 +17,18 @@ from imageward_index.policy import Bank, Policy
 from imageward_server.audit.keys import NO_SECRET, AuditKeys
 from imageward_server.audit.row import SERVER, Actor, Checkpoint
 from imageward_server.errors import StoreIncompatible
-from imageward_server.store import banks, entries, feed
-from imageward_server.store.engine import copy_database, open_engine, reading, writing
+from imageward_server.keys.segment_secrets import SegmentSecrets
+from imageward_server.keys.vault import Vault
+from imageward_server.store import banks, encrypting, encryption, entries, erasures, feed
+from imageward_server.store.codes import ClearCodes, Codes
+from imageward_server.store.engine import (
+    copy_database,
+    empty_log,
+    open_engine,
+    reading,
+    rewrite,
+    writing,
+)
 from imageward_server.store.head import Head, current_revision, position, store_id
 from imageward_server.store.ledger import Deed, Ledger
 from imageward_server.store.migrate import format_of, newest_format, upgrade
@@ -32,6 +42,8 @@ _STATE_ACTIONS = {
 
 # A caller that retries does so within minutes; a week outlives any queue.
 REQUEST_MEMORY_S = 7 * 24 * 3600
+# A withdrawal that was a mistake is noticed within days.
+ERASE_AFTER_S = 7 * 24 * 3600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +78,8 @@ class Store:
         clock: seconds since 1970 UTC.
         keys: what the audit is written with.
         tell: called with each checkpoint of the audit that is made, once it is durable.
+        vault: the keys that entries' codes are encrypted with; None to keep them in clear.
+        erase_after_s: how long a withdrawn entry can be restored, in seconds.
     """
 
     def __init__(
@@ -74,26 +88,42 @@ class Store:
         clock: Callable[[], float] = time.time,
         keys: AuditKeys = NO_SECRET,
         tell: Callable[[Checkpoint], None] = lambda _: None,
+        *,
+        vault: Vault | None = None,
+        erase_after_s: float = ERASE_AFTER_S,
     ) -> None:
         self._engine = open_engine(url)
         self._clock = clock
         self._ledger = Ledger(keys)
         self._tell = tell
+        self._vault = vault
+        self._erase_after_us = int(erase_after_s * 1_000_000)
+        self._codes: Codes = ClearCodes()
         # The database orders writers of several processes; this spares those of
         # one process the waiting by trial and error that SQLite does.
         self._writer = threading.Lock()
 
-    def open(self) -> None:
+    def open(self, *, with_codes: bool = True) -> None:
         """Create or upgrade the tables.
+
+        Args:
+            with_codes: whether entries' codes shall be read and written; without, an
+                encrypted store needs no keys.
 
         Raises:
             StoreIncompatible: a newer version wrote this store.
             DataCorrupt: the file is damaged or not a database, or the audit was written
                 with another key.
+            KeysUnusable: the keys do not fit the store; nothing is written then.
         """
+        if with_codes:
+            with reading(self._engine) as connection:
+                encryption.require_keys(encryption.standing_of(connection), self._vault)
         upgrade(self._engine)
         with self._changing() as head:
             head.checkpoints += self._ledger.open(head.connection, head.now_us, head.revision)
+            if with_codes:
+                self._codes = encryption.take_up(head, self._vault)
             _forget_requests(head)
 
     @property
@@ -207,12 +237,12 @@ class Store:
     def get_entry(self, entry_id: int) -> EntryRecord:
         """Return one entry; see `entries.fetch`."""
         with reading(self._engine) as connection:
-            return entries.fetch(connection, [entry_id])[0]
+            return entries.fetch(connection, self._codes, entry_id)
 
     def get_fingerprint(self, entry_id: int) -> Fingerprint:
         """Return all hashes of one entry; see `entries.fetch_fingerprint`."""
         with reading(self._engine) as connection:
-            return entries.fetch_fingerprint(connection, entry_id)
+            return entries.fetch_fingerprint(connection, self._codes, entry_id)
 
     def list_entries(
         self, *, bank_number: int | None, state: EntryState | None, after_id: int, limit: int
@@ -220,7 +250,12 @@ class Store:
         """Return entries by id; see `entries.page`."""
         with reading(self._engine) as connection:
             return entries.page(
-                connection, bank_number=bank_number, state=state, after_id=after_id, limit=limit
+                connection,
+                self._codes,
+                bank_number=bank_number,
+                state=state,
+                after_id=after_id,
+                limit=limit,
             )
 
     def store_id(self) -> str:
@@ -241,7 +276,65 @@ class Store:
     def changes_after(self, revision: int) -> FeedPage | None:
         """Return the next page of the feed; see `feed.page_after`."""
         with reading(self._engine) as connection:
-            return feed.page_after(connection, revision)
+            return feed.page_after(connection, self._codes, revision)
+
+    def segment_keys(self, folder_name: str) -> SegmentSecrets | None:
+        """Return the keys of a folder of segments; None where nothing is encrypted."""
+        if self._vault is None:
+            return None
+        return self._vault.segment_keys(self.store_id(), folder_name)
+
+    def due_erasures(self, limit: int) -> list[int]:
+        """Return entries that are to be erased now; see `erasures.due`."""
+        with reading(self._engine) as connection:
+            return erasures.due(connection, self._now_us(), limit)
+
+    def erase(self, entry_ids: Sequence[int]) -> None:
+        """Overwrite the codes of withdrawn entries, then destroy their keys; durable on return.
+
+        Erasing again changes nothing.
+        """
+        with self._changing() as head:
+            if erasures.wipe(head, entry_ids):
+                head.audit(SERVER, "erase entries", entry_ids=entry_ids)
+        # After the store: an entry without a key whose codes came back is lost for good.
+        self._codes.destroy(entry_ids)
+
+    def finish_erasures(self, entry_ids: Sequence[int]) -> bool:
+        """Note that entries are erased everywhere else, and empty the database's log.
+
+        Returns:
+            Whether it could be emptied; if not, nothing is noted.
+        """
+        if not empty_log(self._engine):
+            return False
+        with self._changing() as head:
+            erasures.finish(head, entry_ids)
+            encryption.note_destroyed(head, self._codes.destroyed)
+        return True
+
+    def encrypt(self, report: Callable[[int], None]) -> None:
+        """Encrypt a store in clear, or what is left of one; nobody else may have it open.
+
+        Args:
+            report: told how many entries are encrypted so far.
+
+        Raises:
+            KeysUnusable: there is no key, or the folder of the keys is of another store.
+        """
+        upgrade(self._engine)
+        with self._changing() as head:
+            codes = encrypting.begin(head, self._vault)
+        done, last_id, ids = 0, 0, [0]
+        while ids:
+            with self._changing() as head:
+                ids = encrypting.encrypt_next(head, codes, last_id)
+            done, last_id = done + len(ids), max(ids, default=0)
+            report(done)
+        rewrite(self._engine)
+        with self._changing() as head:
+            encrypting.end(head)
+        empty_log(self._engine)
 
     @contextmanager
     def snapshot(self) -> Iterator[Snapshot]:
@@ -251,9 +344,9 @@ class Store:
                 revision=current_revision(connection),
                 banks=feed.all_banks(connection),
                 active_count=feed.active_count(connection),
-                hash_blocks=feed.active_blocks(connection),
+                hash_blocks=feed.active_blocks(connection, self._codes),
                 fingerprint_count=feed.fingerprint_count(connection),
-                fingerprint_blocks=feed.fingerprint_blocks(connection),
+                fingerprint_blocks=feed.fingerprint_blocks(connection, self._codes),
             )
 
     @contextmanager
@@ -271,7 +364,13 @@ class Store:
     @contextmanager
     def _changing(self) -> Iterator[Head]:
         with self._writer, writing(self._engine) as connection:
-            head = Head.take(connection, self._ledger, self._now_us())
+            head = Head.take(
+                connection,
+                self._ledger,
+                self._codes,
+                erase_after_us=self._erase_after_us,
+                now_us=self._now_us(),
+            )
             yield head
             assert head.audited_revision == head.revision, "a change that the audit misses"
         for made in head.checkpoints:

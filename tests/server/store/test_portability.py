@@ -20,7 +20,7 @@ from sqlalchemy.schema import CreateIndex, CreateTable
 import imageward_server
 from imageward_index.policy import Policy
 from imageward_server.audit.row import SERVER
-from imageward_server.errors import EntryNotFound
+from imageward_server.errors import EntryNotFound, KeysUnusable
 from imageward_server.store import EntryState, Store
 from imageward_server.store.schema import metadata
 
@@ -39,6 +39,7 @@ ALLOWED = {
     ("store/migrations/versions/v1_first_tables.py", "sqlite"),
     ("store/migrations/versions/v2_fingerprints.py", "sqlite"),
     ("store/migrations/versions/v4_audit.py", "sqlite"),
+    ("store/migrations/versions/v5_at_rest.py", "sqlite"),
     # The default of an empty store_url, told to the operator.
     ("config.py", "SQLAlchemy URL of the store. Empty: SQLite in data_dir."),
 }
@@ -105,9 +106,15 @@ def use_everything(store: Store, make_entries: MakeEntries) -> None:
     assert store.audit_keys
     store.copy_to(Path(store.url.partition(":///")[2]).with_name("copy"))
     store.get_entry(ids[0])
-    store.get_fingerprint(ids[0])
+    store.get_fingerprint(ids[1])
     with pytest.raises(EntryNotFound):
         store.get_entry(1)
+    assert store.segment_keys("segments") is None
+    assert store.due_erasures(10) == []
+    store.erase(ids[:1])
+    assert store.finish_erasures(ids[:1])
+    with pytest.raises(KeysUnusable):
+        store.encrypt(lambda _: None)
     store.list_entries(bank_number=None, state=None, after_id=0, limit=10)
     store.list_entries(bank_number=1, state=EntryState.ACTIVE, after_id=0, limit=10)
     store.revision()
@@ -168,6 +175,7 @@ def test_every_table_compiles_for_postgresql() -> None:
     ]
     assert sorted(indexes) == [
         "CREATE INDEX ix_audit_row_case_number ON audit_row (case_number)",
+        "CREATE INDEX ix_erasure_due_us ON erasure (due_us)",
         "CREATE INDEX ix_request_created_us ON request (created_us)",
     ]
 
