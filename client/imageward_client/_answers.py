@@ -116,7 +116,7 @@ class Entry:
         bank: the name of its bank.
         state: whether checks see it.
         source: what it was made from.
-        hash: its hash; personal data, for reviewers only.
+        hash: its hash; personal data, for reviewers only. None once it is erased.
         regional_code_count: codes by which its parts are found; 0 when it is found
             as a whole only.
         reference: the caller's own number for it.
@@ -129,7 +129,7 @@ class Entry:
     bank: str
     state: EntryState
     source: EntrySource
-    hash: PdqHash
+    hash: PdqHash | None
     regional_code_count: int
     reference: str
     create_time: datetime

@@ -170,7 +170,7 @@ def entry(message: bank_pb2.Entry) -> answers.Entry:
         bank=message.bank,
         state=_word(EntryState, message.state),
         source=_word(EntrySource, message.source),
-        hash=_hash(message.hash),
+        hash=_hash(message.hash) if message.HasField("hash") else None,
         regional_code_count=message.regional_code_count,
         reference=message.reference,
         create_time=_time(message.create_time),

@@ -10,7 +10,7 @@ from typing import Annotated, BinaryIO
 
 import typer
 
-from imageward_client import Entry, EntryState
+from imageward_client import EntryState, PdqHash
 from imageward_client.cli._lines import HashLine, MalformedLine, format_line
 from imageward_client.cli._output import note, print_json, progress
 from imageward_client.cli._session import IntoBank, Json, Session, opened
@@ -55,7 +55,9 @@ def _exported(session: Session, bank: str, output: Path | None) -> dict[str, int
     counts = {"exported": 0, "references_left_out": 0}
     with _opened(output) as stream, progress(f"exporting {bank}", None) as advance:
         for entry in session.client.list_entries(bank, EntryState.ACTIVE):
-            line, is_whole = _line(entry)
+            if entry.hash is None:  # erased in this moment
+                continue
+            line, is_whole = _line(entry.hash, entry.reference)
             stream.write(line.encode() + b"\n")
             counts["exported"] += 1
             counts["references_left_out"] += not is_whole
@@ -63,12 +65,12 @@ def _exported(session: Session, bank: str, output: Path | None) -> dict[str, int
     return counts
 
 
-def _line(entry: Entry) -> tuple[str, bool]:
+def _line(pdq: PdqHash, reference: str) -> tuple[str, bool]:
     """Returns an entry's line, and whether its reference is in it."""
     try:
-        return format_line(HashLine(entry.hash, entry.reference)), True
+        return format_line(HashLine(pdq, reference)), True
     except MalformedLine:
-        return format_line(HashLine(entry.hash)), False
+        return format_line(HashLine(pdq)), False
 
 
 @contextmanager

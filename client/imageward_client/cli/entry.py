@@ -80,7 +80,7 @@ def _row(entry: Entry) -> Row:
         "bank": entry.bank,
         "state": entry.state.value,
         "source": entry.source.value,
-        "quality": entry.hash.quality,
+        "quality": entry.hash and entry.hash.quality,
         "regional_codes": entry.regional_code_count,
         "reference": entry.reference,
         "create_time": entry.create_time,

@@ -16,6 +16,11 @@ from imageward_server import config, logs
 EXIT_FAILED = 1
 EXIT_USAGE = 2
 
+StoreKeyFile = Annotated[
+    Path | None, typer.Option(help="File of the store's key, if it is encrypted.")
+]
+KeyDir = Annotated[Path | None, typer.Option(help="Folder of the entries' keys.")]
+
 app = typer.Typer(no_args_is_help=True, help="Runs the intake of pictures by persons at risk.")
 
 
@@ -26,13 +31,20 @@ def serve(
     ] = None,
     data_dir: Annotated[Path | None, typer.Option(help="Folder of the embedded store.")] = None,
     intake_config: Annotated[Path | None, typer.Option(help="TOML file of the intake.")] = None,
+    store_key_file: StoreKeyFile = None,
+    key_dir: KeyDir = None,
 ) -> None:
     """Serve the intake's pages, and do its job, until SIGTERM or Ctrl-C."""
     from imageward_index.errors import ImagewardError  # noqa: PLC0415 - see above
     from imageward_server.intake.process import run  # noqa: PLC0415 - see above
 
     try:
-        flags = {"data_dir": data_dir, "intake_config": intake_config}
+        flags = {
+            "data_dir": data_dir,
+            "intake_config": intake_config,
+            "store_key_file": store_key_file,
+            "key_dir": key_dir,
+        }
         loaded = config.load(flags, config_file).config
         logs.configure(loaded.log_format, loaded.log_level)
         run(loaded)
@@ -66,6 +78,8 @@ def rotate_key(
     ] = None,
     data_dir: Annotated[Path | None, typer.Option(help="Folder of the embedded store.")] = None,
     intake_config: Annotated[Path | None, typer.Option(help="TOML file of the intake.")] = None,
+    store_key_file: StoreKeyFile = None,
+    key_dir: KeyDir = None,
 ) -> None:
     """Wrap cases' keys and addresses with another master key. Stop all processes first.
 
@@ -75,7 +89,12 @@ def rotate_key(
     from imageward_server.intake.rotation import rotate  # noqa: PLC0415 - see above
 
     try:
-        flags = {"data_dir": data_dir, "intake_config": intake_config}
+        flags = {
+            "data_dir": data_dir,
+            "intake_config": intake_config,
+            "store_key_file": store_key_file,
+            "key_dir": key_dir,
+        }
         pictures, contacts = rotate(config.load(flags, config_file).config, new_key_file)
     except config.InvalidConfig as error:
         typer.echo(f"imageward-server: {error}", err=True)
