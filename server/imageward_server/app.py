@@ -202,18 +202,18 @@ class Server:
         self._store.close()
         log.info("stopped")
 
-    def _abandon(self) -> None:
-        """Answer nothing more from a store that is gone."""
-        self._lifecycle.announce_drain()
-        self._lifecycle.drain()
-        self._on_replaced()
-
     def _bind(self) -> int:
         config = self._config
         if not config.has_tls:
             return self._grpc.add_insecure_port(config.listen)
         tls = ServerTls(certificate_files(config))
         return self._grpc.add_secure_port(config.listen, tls.credentials())
+
+    def _abandon(self) -> None:
+        """Answer nothing more from a store that is gone."""
+        self._lifecycle.announce_drain()
+        self._lifecycle.drain()
+        self._on_replaced()
 
     def _build(self, *, share_port: bool) -> grpc.Server:
         config = self._config

@@ -155,10 +155,10 @@ def serve(
     file = flags.pop("config_file")
     loaded = _load(flags, file)
     logs.configure(loaded.config.log_format, loaded.config.log_level)
-    _check_audit_key(loaded.config)
-    _check_store_key(loaded.config)
     if loaded.config.has_tls:
         _check_tls(loaded.config)
+    _check_audit_key(loaded.config)
+    _check_store_key(loaded.config)
     if loaded.config.intake_config:
         _check_intake(loaded.config.intake_config)
     try:

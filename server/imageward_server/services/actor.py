@@ -13,7 +13,6 @@ import grpc
 
 from imageward_server.access import identity_of
 from imageward_server.audit.row import REASON_CHARS_MAX, Actor
-from imageward_server.calls.caller import caller_of
 from imageward_server.errors import InvalidRequest
 
 REASON_KEY: Final = "imageward-reason"
@@ -22,14 +21,13 @@ _PERSONAL: Final = re.compile(r"@|[0-9A-Za-z+/_-]{32}")
 
 
 def actor_of(context: grpc.ServicerContext) -> Actor:
-    """Name the caller of a call, its role, and its reason.
-
-    Whoever needs no credential is named by the address of the machine.
+    """Name the caller of a call, and its reason.
 
     Raises:
         InvalidRequest: the reason is too long, or holds what the audit must not.
     """
-    return Actor(caller_of(context), identity_of(context).role, _reason_of(context))
+    identity = identity_of(context)
+    return Actor(identity.name, identity.role, _reason_of(context))
 
 
 def _reason_of(context: grpc.ServicerContext) -> str:

@@ -7,12 +7,18 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from imageward_index.fingerprint import Fingerprint
+from imageward_index.pdq import PdqHash
+from imageward_index.policy import Policy
 from imageward_server import key_file
 from imageward_server.cli import app
 from imageward_server.config import Config
 from imageward_server.errors import KeysUnusable
 from imageward_server.key_file import InvalidKey
 from imageward_server.keys.vault import Vault, find_vault
+from imageward_server.store import EntrySource, NewEntry, Store
+from imageward_server.store.engine import store_url
+from imageward_server.store.schema import head as head_table
 
 OLD, NEW = b"o" * 32, b"n" * 32
 STORE_ID = "0123456789abcdef"
@@ -127,3 +133,35 @@ def test_a_configuration_names_the_keys(tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.setenv("IMAGEWARD_STORE_KEY", "short")
     with pytest.raises(InvalidKey, match="holds no key"):
         find_vault(Config(data_dir=tmp_path))
+
+
+def test_a_store_in_clear_is_encrypted_and_handed_over_by_command(tmp_path: Path) -> None:
+    """Its segments in clear go; a store of another name gets the keys by `keys adopt`."""
+    key = tmp_path / "master.key"
+    key_file.make_key_file(key)
+    data_dir = tmp_path / "data"
+    (data_dir / "segments").mkdir(parents=True)
+    (data_dir / "segments" / "manifest").write_text("in clear")
+    store = Store(store_url(data_dir, ""))
+    store.open()
+    store.create_bank("known", Policy())
+    new = NewEntry(Fingerprint(PdqHash(b"h" * 32, 80)), EntrySource.HASH)
+    (entry_id,) = store.add_entries("known", "request", [new]).entry_ids
+    store.close()
+    named = ["--data-dir", str(data_dir), "--store-key-file", str(key)]
+    done = CliRunner().invoke(app, ["keys", "encrypt-store", *named])
+    assert (done.exit_code, "1 entries" in done.stderr) == (0, True)
+    assert list((data_dir / "segments").iterdir()) == []
+    vault = find_vault(Config(data_dir=data_dir, store_key_file=key))
+    store = Store(store_url(data_dir, ""), vault=vault)
+    store.open()
+    assert store.get_fingerprint(entry_id) == new.fingerprint
+    with store.changing() as head:
+        head.connection.execute(head_table.update().values(store_id="restored"))
+    store.close()
+    with pytest.raises(KeysUnusable, match="keys adopt"):
+        store.open()
+    assert CliRunner().invoke(app, ["keys", "adopt", *named]).exit_code == 0
+    store.open()
+    assert store.get_fingerprint(entry_id) == new.fingerprint
+    store.close()

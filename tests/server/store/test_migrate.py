@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -141,3 +142,28 @@ def test_a_store_of_the_first_version_keeps_its_entries(url: str) -> None:
     assert bank.bank.policy == Policy(Action.REVIEW, 20)
     assert (record.hash, record.code_count) == (PdqHash(b"\xab" * 32, 77), 0)
     assert fingerprint == Fingerprint(record.hash)
+
+
+def test_what_older_versions_withdrew_can_be_restored_for_a_week(url: str) -> None:
+    """Then it is due to be erased; what is active is not."""
+    engine = open_engine(url)
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS))
+    with writing(engine) as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "v1")
+        connection.exec_driver_sql(
+            "INSERT INTO bank VALUES (1, 'old', 'REVIEW', 20, '[]', 1, 1, 1, 5, 5, 1)"
+        )
+        for serial, state in ((1, 1), (2, 2)):
+            connection.exec_driver_sql(
+                "INSERT INTO entry VALUES (?, ?, 2, ?, 77, 'r', 5, 5, 2)",
+                (make_entry_id(1, serial), state, bytes([serial]) * 32),
+            )
+    engine.dispose()
+    withdrawn = make_entry_id(1, 2)
+    for days, due in ((6, []), (8, [withdrawn])):
+        store = Store(url, lambda days=days: time.time() + days * 24 * 3600)  # type: ignore[misc]
+        store.open()
+        assert store.due_erasures(10) == due
+        store.close()
