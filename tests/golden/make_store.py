@@ -104,7 +104,7 @@ def ask(data_dir: Path, query: bytes, numbers: list[str]) -> dict[str, Any]:
 
 
 def _config(data_dir: Path) -> Config:
-    return Config(data_dir=data_dir, listen="127.0.0.1:0", grace_s=1.0)
+    return Config(data_dir=data_dir, listen="127.0.0.1:0", grace_s=1.0, insecure=True)
 
 
 def _fill(store: Store, generator: np.random.Generator, query: bytes) -> None:
