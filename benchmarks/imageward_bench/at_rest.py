@@ -119,7 +119,7 @@ def _serve(sides: tuple[Side, ...], count: int, seed: int) -> None:
     ]
     _timed(warm_up)  # compiles, for whichever is the first
     for side, replica in zip(sides, replicas, strict=True):
-        side.figures["start_from_store_s"] = _timed(replica.load, _silent)  # type: ignore[misc]
+        side.figures["start_from_store_s"] = _timed(replica.load, _silent)
     _search(sides, replicas, seed)
     for side, replica in zip(sides, replicas, strict=True):
         side.figures["erase_s"] = _timed(_erase_one, side.store, replica)
