@@ -9,7 +9,7 @@ PROTOS := $(wildcard protos/imageward/v1/*.proto)
 AGAINST ?= main
 
 .PHONY: help venv demo demo-case bench serve stop test browser-tests year campaign fuzz soak \
-        rolling workers overload abuse check fmt protos breaking clean
+        rolling rotations workers overload abuse check fmt protos breaking clean
 
 help:  ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -36,7 +36,7 @@ serve: $(STAMP)  ## Leave a server running on 127.0.0.1:50051 (data in .imagewar
 	@mkdir -p .imageward
 	@if [ -f .imageward/pid ] && kill -0 $$(cat .imageward/pid) 2>/dev/null; then \
 	  echo "already running; make stop ends it"; exit 1; fi
-	@nohup $(BIN)/imageward-server serve --data-dir .imageward/data >.imageward/log 2>&1 \
+	@nohup $(BIN)/imageward-server serve --insecure --data-dir .imageward/data >.imageward/log 2>&1 \
 	  & echo $$! >.imageward/pid
 	@$(BIN)/imageward status --wait 300 || { cat .imageward/log; exit 1; }
 	@echo "log in .imageward/log; make stop ends it"
@@ -48,7 +48,7 @@ test: $(STAMP)  ## Run the tests
 	$(BIN)/python -m pytest
 
 # What `make campaign` runs, in order: targets that take minutes to hours.
-CAMPAIGN := workers rolling overload abuse fuzz soak
+CAMPAIGN := workers rolling rotations overload abuse fuzz soak
 MINUTES ?= 60
 RESTARTS ?= 20
 
@@ -60,6 +60,11 @@ soak: $(STAMP)  ## Hold 70 % load for MINUTES (60): memory, descriptors, threads
 rolling: $(STAMP)  ## Restart a server RESTARTS (20) times under 70 % load, count failed calls
 	@mkdir -p bench-out
 	$(BIN)/imageward-bench rolling --restarts $(RESTARTS) --json bench-out/rolling.json
+
+ROTATIONS ?= 100
+rotations: $(STAMP)  ## Renew all certificates ROTATIONS (100) times under load, count failed calls
+	IMAGEWARD_ROTATIONS=$(ROTATIONS) $(BIN)/python -m pytest tests/rpc/test_tls.py \
+	  -k rotations -s --timeout 3600
 
 workers: $(STAMP)  ## Measure balance and scaling of workers, and how soon all see a change
 	@mkdir -p bench-out

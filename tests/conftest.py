@@ -38,7 +38,7 @@ def photograph() -> Callable[[str], bytes]:
 @pytest.fixture
 def config(tmp_path: Path) -> Config:
     """Return a configuration with a fresh store and a free port."""
-    return Config(data_dir=tmp_path / "data", listen="127.0.0.1:0", grace_s=5.0)
+    return Config(data_dir=tmp_path / "data", listen="127.0.0.1:0", insecure=True, grace_s=5.0)
 
 
 @pytest.fixture

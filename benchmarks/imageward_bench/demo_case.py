@@ -48,11 +48,13 @@ def run(console: Console) -> None:
         secrets = _configure(place, port, mail_port)
         stack.enter_context(_process(place, "aiosmtpd", "-n", "-l", f"localhost:{mail_port}"))
         intake_file = str(place / "intake.toml")
-        server = ServerProcess(place / "data", flags=("--intake-config", intake_file))
+        flags = ("--config", str(place / "server.toml"), "--intake-config", intake_file)
+        server = ServerProcess(place / "data", flags=flags)
         stack.enter_context(server)
-        client = stack.enter_context(Client(server.target, timeout_s=WAIT_S))
-        flags = ("--data-dir", str(place / "data"), "--intake-config", intake_file)
-        stack.enter_context(_process(place, "imageward_server", "intake", "serve", *flags))
+        token = f"feed.{secrets['feed']}"
+        client = stack.enter_context(Client(server.target, timeout_s=WAIT_S, token=token))
+        serve = ("intake", "serve", "--data-dir", str(place / "data"), *flags)
+        stack.enter_context(_process(place, "imageward_server", *serve))
         stack.callback(lambda: console.print((place / "aiosmtpd.log").read_text(), markup=False))
         _tell(console, client, place, f"http://127.0.0.1:{port}", secrets)
 
@@ -129,7 +131,7 @@ def _tell(console: Console, client: Client, place: Path, url: str, secrets: dict
 
 
 def _configure(place: Path, port: int, mail_port: int) -> dict[str, str]:
-    """Write the intake's file and key with the shipped commands; return the secrets."""
+    """Write the files and the key with the shipped commands; return the secrets by name."""
     lines = [
         f'listen = "127.0.0.1:{port}"',
         f'public_url = "http://127.0.0.1:{port}"',
@@ -139,18 +141,19 @@ def _configure(place: Path, port: int, mail_port: int) -> dict[str, str]:
         'smtp_security = "none"',
         "tick_s = 0.5",
     ]
-    _command("new-key", str(place / "master.key"))
-    secrets = {}
-    for name, role in (("helpline", "partner"), ("ana", "reviewer")):
-        made = _command("new-account", name, role)
-        secrets[name] = made.stderr.split()[-1]
-        lines += made.stdout.splitlines()
+    _command("intake", "new-key", str(place / "master.key"))
     (place / "intake.toml").write_text("\n".join(lines))
+    secrets, tables = {}, ""
+    for name, role in (("helpline", "partner"), ("ana", "reviewer"), ("feed", "frontend")):
+        made = _command("credentials", "new", name, "--role", role)
+        secrets[name] = made.stderr.split()[-1].partition(".")[2]
+        tables += made.stdout
+    (place / "server.toml").write_text(tables)
     return secrets
 
 
 def _command(*arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "imageward_server", "intake", *arguments]
+    command = [sys.executable, "-m", "imageward_server", *arguments]
     return subprocess.run(command, capture_output=True, text=True, check=True)
 
 

@@ -45,7 +45,7 @@ class ServerProcess:
         Raises:
             RuntimeError: it ended instead; what it said is on stderr.
         """
-        command = [sys.executable, "-m", "imageward_server", "serve"]
+        command = [sys.executable, "-m", "imageward_server", "serve", "--insecure"]
         command += ["--data-dir", str(self._data_dir), "--listen", self.target]
         command += ["--log-level", "warning", *self._flags]
         self._process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)

@@ -7,6 +7,9 @@
         if answer.verdict is Verdict.BLOCK:
             ...
 
+Without `token` and `tls` it calls a server on this machine that asks for neither;
+`Client("ward.example:50051", token="NAME.SECRET", tls=Tls(ca_file=...))` calls others.
+
 1. `Client` blocks, `AsyncClient` awaits; both have one method a call of the contract.
 2. Every call has a deadline, 2 s unless you say otherwise. What may be sent twice
    is retried while the server is unavailable, within a budget (`RetryPolicy`).
@@ -39,6 +42,7 @@ from imageward_client._answers import (
 from imageward_client._async_client import AsyncClient
 from imageward_client._channel import RetryPolicy
 from imageward_client._client import Client
+from imageward_client._tls import Tls
 from imageward_client._types import (
     Action,
     Completeness,
@@ -160,6 +164,7 @@ __all__ = [
     "StoreIncompatible",
     "StoreUnavailable",
     "StreamAnswer",
+    "Tls",
     "TooManyBanks",
     "TooManyCostlyImages",
     "TooManyStreams",

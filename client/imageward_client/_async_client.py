@@ -12,6 +12,7 @@ from imageward_client._async_transport import AsyncTransport
 from imageward_client._channel import RetryPolicy
 from imageward_client._convert import names
 from imageward_client._defaults import TARGET, TIMEOUT_S
+from imageward_client._endpoint import Endpoint
 from imageward_client._pool import CHANNELS
 from imageward_client._readiness import POLL_S, Countdown
 from imageward_client._stream import Query, Questions
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from imageward_client._answers import CheckAnswer, HashesAnswer, StreamAnswer
+    from imageward_client._tls import Tls
 
 
 class AsyncClient(AsyncBankMethods):
@@ -38,9 +40,14 @@ class AsyncClient(AsyncBankMethods):
         retry: when an UNAVAILABLE call is sent again.
         channels: connections, 1..64, that take the calls in turn, so that one client's
             calls spread over the server's processes.
+        token: `NAME.SECRET`, as the server's operator has given it; empty to call without.
+            It crosses the network in clear where there is no TLS.
+        tls: how to know the server, and to be known by it; None for no TLS.
 
     Raises:
-        ValueError: the timeout is not above 0, or the channels are out of range.
+        ValueError: the timeout is not above 0, the channels are out of range, or the token
+            has another form.
+        OSError: a file of TLS cannot be used.
     """
 
     def __init__(
@@ -50,8 +57,10 @@ class AsyncClient(AsyncBankMethods):
         timeout_s: float = TIMEOUT_S,
         retry: RetryPolicy = RetryPolicy(),  # noqa: B008 - it is immutable
         channels: int = CHANNELS,
+        token: str = "",
+        tls: Tls | None = None,
     ) -> None:
-        self._transport = AsyncTransport(target, timeout_s, retry, channels)
+        self._transport = AsyncTransport(Endpoint(target, token, tls), timeout_s, retry, channels)
 
     async def __aenter__(self) -> Self:
         return self

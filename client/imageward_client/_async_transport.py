@@ -14,7 +14,7 @@ from imageward_client._channel import RetryPolicy, channel_options
 from imageward_client._convert import stream_answer
 from imageward_client._defaults import STREAM_TIMEOUT_S, expect_timeout
 from imageward_client._patience import Budget, Patience
-from imageward_client._pool import Turns, expect_channels
+from imageward_client._pool import Pool, expect_channels
 from imageward_client._rebuild import from_rpc_error
 from imageward_client._rpc import CHECK_STREAM, serialize
 
@@ -24,27 +24,38 @@ if TYPE_CHECKING:
     from imageward.v1 import match_pb2
     from imageward_client._answers import StreamAnswer
     from imageward_client._call import Answer, Call, Item, Page
+    from imageward_client._endpoint import Endpoint
 
 
 class AsyncTransport:
     """Sends calls and awaits their answers, within one event loop."""
 
-    def __init__(self, target: str, timeout_s: float, retry: RetryPolicy, channels: int) -> None:
+    def __init__(
+        self, endpoint: Endpoint, timeout_s: float, retry: RetryPolicy, channels: int
+    ) -> None:
         self._timeout_s = expect_timeout(timeout_s)
         self._retry = retry
         self._budget = Budget(retry)
-        options = channel_options(retry)
-        self._channels = Turns(
-            aio.insecure_channel(target, options=options) for _ in range(expect_channels(channels))
-        )
+        self._endpoint = endpoint
+        self._metadata = endpoint.metadata()
+        self._options = channel_options(retry)
+        self._channels_count = expect_channels(channels)
+        self._closing: set[asyncio.Task[None]] = set()
+        self._channels = Pool(endpoint.tls, self._connect, self._close_later)
 
     async def close(self) -> None:
         """Closes every channel; calls that run are cancelled."""
-        await asyncio.gather(*(channel.close() for channel in self._channels.things))
+        await asyncio.gather(*(channel.close() for channel in self._channels.all()))
 
     async def send(self, call: Call[Any, Answer], timeout_s: float | None) -> Answer:
         """Returns the answer of a call, within its own timeout or else the client's."""
-        method = self._channels.next().unary_unary(
+        with self._channels.borrowed() as channel:
+            return await self._send(channel, call, timeout_s)
+
+    async def _send(
+        self, channel: aio.Channel, call: Call[Any, Answer], timeout_s: float | None
+    ) -> Answer:
+        method = channel.unary_unary(
             call.rpc.path,
             request_serializer=serialize,
             response_deserializer=call.rpc.response.FromString,
@@ -53,7 +64,9 @@ class AsyncTransport:
         patience = Patience(self._retry, self._budget, timeout_s)
         while True:
             try:
-                response = await method(call.request, timeout=patience.left_s)
+                response = await method(
+                    call.request, timeout=patience.left_s, metadata=self._metadata
+                )
             except RpcError as error:
                 refusal = from_rpc_error(error)
                 pause_s = patience.pause_s(refusal)
@@ -80,17 +93,38 @@ class AsyncTransport:
         self, requests: AsyncIterator[match_pb2.CheckStreamRequest], timeout_s: float | None
     ) -> AsyncGenerator[StreamAnswer, None]:
         """Yields the answers of a stream; leaving it early cancels it."""
-        method = self._channels.next().stream_stream(
-            CHECK_STREAM.path,
-            request_serializer=serialize,
-            response_deserializer=CHECK_STREAM.response.FromString,
-        )
-        timeout_s = STREAM_TIMEOUT_S if timeout_s is None else timeout_s
-        responses = method(requests, timeout=timeout_s)
-        try:
-            async for response in responses:
-                yield stream_answer(response)
-        except RpcError as error:
-            raise from_rpc_error(error) from error
-        finally:
-            responses.cancel()
+        with self._channels.borrowed() as channel:
+            method = channel.stream_stream(
+                CHECK_STREAM.path,
+                request_serializer=serialize,
+                response_deserializer=CHECK_STREAM.response.FromString,
+            )
+            timeout_s = STREAM_TIMEOUT_S if timeout_s is None else timeout_s
+            responses = method(requests, timeout=timeout_s, metadata=self._metadata)
+            try:
+                async for response in responses:
+                    yield stream_answer(response)
+            except RpcError as error:
+                raise from_rpc_error(error) from error
+            finally:
+                responses.cancel()
+
+    def _connect(self) -> list[aio.Channel]:
+        """Makes the channels."""
+        target, tls = self._endpoint.target, self._endpoint.tls
+        if tls is None:
+            return [
+                aio.insecure_channel(target, options=self._options)
+                for _ in range(self._channels_count)
+            ]
+        credentials, options = tls.credentials(), [*self._options, *tls.options()]
+        return [
+            aio.secure_channel(target, credentials, options=options)
+            for _ in range(self._channels_count)
+        ]
+
+    def _close_later(self, channel: aio.Channel) -> None:
+        """Closes a channel that no call has any more."""
+        closing = asyncio.get_running_loop().create_task(channel.close())
+        self._closing.add(closing)
+        closing.add_done_callback(self._closing.discard)

@@ -20,6 +20,9 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from imageward.v1 import bank_pb2_grpc, case_pb2_grpc, match_pb2_grpc
+from imageward_server.access import Access
+from imageward_server.access.certificate_files import certificate_files
+from imageward_server.access.tls import ServerTls
 from imageward_server.admission import Admission
 from imageward_server.audit.checkpointer import Checkpointer
 from imageward_server.audit.evidence import write_checkpoint
@@ -75,6 +78,7 @@ class Server:
             config.cage_cells or config.compute_threads, config.cage_slow_cells
         )
         self._lifecycle = Lifecycle()
+        self._access = Access(config.access_rules)
         self._store = open_store(config)
         self._replica = Replica(
             self._store,
@@ -95,7 +99,9 @@ class Server:
             held_bytes_max=config.held_bytes_max,
             caller_calls_per_s=config.caller_calls_per_s,
         )
-        self._interceptor = CallInterceptor(self._lifecycle, self._admission, config.deadline_s)
+        self._interceptor = CallInterceptor(
+            self._lifecycle, self._admission, self._access, config.deadline_s
+        )
         self._grpc = self._build(share_port=share_port)
         self._hastened = threading.Event()
         self.port = 0
@@ -115,9 +121,12 @@ class Server:
 
         Raises:
             OSError: the address cannot be bound.
+            InvalidConfig: there is neither TLS nor leave to do without.
+            InvalidCertificate: a file of TLS cannot be used.
         """
+        self._config.require_transport()
         try:
-            self.port = self._grpc.add_insecure_port(self._config.listen)
+            self.port = self._bind()
         except RuntimeError as error:  # all that gRPC says of any failure
             raise OSError(
                 f"cannot listen on {self._config.listen}; is another server there?"
@@ -155,6 +164,11 @@ class Server:
         self._lifecycle.serve()
         log.info("serving", port=self.port)
 
+    def reload(self, config: Config) -> None:
+        """Take from a configuration what may change while the server runs."""
+        self._access.replace(config.access_rules)
+        self._admission.rates.calls_per_s = config.caller_calls_per_s
+
     def look(self) -> None:
         """Look for changes by other processes now, and not at the next poll."""
         self._replica.look()
@@ -178,6 +192,13 @@ class Server:
         self._checkpointer.stop()
         self._store.close()
         log.info("stopped")
+
+    def _bind(self) -> int:
+        config = self._config
+        if not config.has_tls:
+            return self._grpc.add_insecure_port(config.listen)
+        tls = ServerTls(certificate_files(config))
+        return self._grpc.add_secure_port(config.listen, tls.credentials())
 
     def _abandon(self) -> None:
         """Answer nothing more from a store that is gone."""

@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from imageward_server import __version__, config, logs
+from imageward_server.access.command import certs_app, credentials_app
 from imageward_server.audit.command import app as audit_app
 from imageward_server.backup.command import backup, restore
 from imageward_server.intake.command import app as intake_app
@@ -37,6 +38,8 @@ config_app = typer.Typer(no_args_is_help=True, help="Looks at the configuration.
 app.add_typer(config_app, name="config")
 app.add_typer(segments_app, name="segments")
 app.add_typer(intake_app, name="intake")
+app.add_typer(credentials_app, name="credentials")
+app.add_typer(certs_app, name="certs")
 app.add_typer(keys_app, name="keys")
 app.add_typer(audit_app, name="audit")
 app.command("workers")(show_workers)
@@ -56,8 +59,12 @@ DataDir = Annotated[Path | None, typer.Option(help=_field_help("data_dir"))]
 StoreUrl = Annotated[str | None, typer.Option(help=_field_help("store_url"))]
 Listen = Annotated[str | None, typer.Option(help=_field_help("listen"))]
 WorkerCount = Annotated[int | None, typer.Option(help=_field_help("workers"))]
-AllowPlaintext = Annotated[
-    bool | None, typer.Option("--allow-plaintext", help=_field_help("allow_plaintext"))
+TlsCertificate = Annotated[Path | None, typer.Option(help=_field_help("tls_certificate"))]
+TlsKey = Annotated[Path | None, typer.Option(help=_field_help("tls_key"))]
+TlsClientCa = Annotated[Path | None, typer.Option(help=_field_help("tls_client_ca"))]
+Insecure = Annotated[bool | None, typer.Option("--insecure", help=_field_help("insecure"))]
+InsecureAnywhere = Annotated[
+    bool | None, typer.Option("--insecure-anywhere", help=_field_help("insecure_anywhere"))
 ]
 Surfaces = Annotated[
     list[str] | None, typer.Option("--surface", help=_field_help("surfaces") + " Repeat it.")
@@ -105,7 +112,11 @@ def serve(
     store_url: StoreUrl = None,
     listen: Listen = None,
     workers: WorkerCount = None,
-    allow_plaintext: AllowPlaintext = None,
+    tls_certificate: TlsCertificate = None,
+    tls_key: TlsKey = None,
+    tls_client_ca: TlsClientCa = None,
+    insecure: Insecure = None,
+    insecure_anywhere: InsecureAnywhere = None,
     surfaces: Surfaces = None,
     call_threads: CallThreads = None,
     compute_threads: ComputeThreads = None,
@@ -133,20 +144,29 @@ def serve(
     log_level: LogLevel = None,
     take_over: TakeOver = False,
 ) -> None:
-    """Serve until SIGTERM or Ctrl-C; SIGUSR2 restarts the workers, one after the other.
+    """Serve until SIGTERM or Ctrl-C.
 
-    Defaults and origins are shown by `config show`.
+    SIGUSR2 restarts the workers, one after the other; SIGHUP reads who may call again.
+
+    Defaults and origins are shown by `config show --origin`.
     """
     flags = dict(locals())
     del flags["take_over"]
-    loaded = _load(flags, flags.pop("config_file"))
+    file = flags.pop("config_file")
+    loaded = _load(flags, file)
     logs.configure(loaded.config.log_format, loaded.config.log_level)
+    if loaded.config.has_tls:
+        _check_tls(loaded.config)
     _check_audit_key(loaded.config)
     _check_store_key(loaded.config)
     if loaded.config.intake_config:
         _check_intake(loaded.config.intake_config)
     try:
-        code = serving.serve(loaded.config, take_over=take_over)
+        code = serving.serve(
+            loaded.config, lambda: config.load(flags, file).config, take_over=take_over
+        )
+    except config.InvalidConfig as error:
+        _fail(str(error), EXIT_USAGE)
     except OSError as error:
         _fail(str(error), EXIT_FAILED)
     raise typer.Exit(code)
@@ -155,23 +175,26 @@ def serve(
 @config_app.command("show")
 def config_show(
     config_file: ConfigFile = None,
+    origin: Annotated[
+        bool, typer.Option("--origin", help="Show where each value comes from, too.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Show every setting, its value, and where the value comes from."""
+    """Show every setting and its value; of credentials the names and roles."""
     loaded = _load({}, config_file)
-    rows = {
-        name: {"value": _plain(getattr(loaded.config, name)), "origin": origin}
-        for name, origin in loaded.origins.items()
-    }
+    rows = {name: {"value": _plain(getattr(loaded.config, name))} for name in loaded.origins}
     from imageward_server.store.engine import without_password  # noqa: PLC0415 - `serve` becomes the supervisor, which shall not hold SQLAlchemy
 
     rows["store_url"]["value"] = without_password(loaded.config.store_url)
+    if origin:
+        for name, row in rows.items():
+            row["origin"] = loaded.origins[name]
     if as_json:
         typer.echo(json.dumps(rows, indent=2))
         return
-    table = Table("setting", "value", "origin", "meaning")
+    table = Table("setting", *next(iter(rows.values())), "meaning")
     for name, row in rows.items():
-        table.add_row(name, str(row["value"]), str(row["origin"]), _field_help(name))
+        table.add_row(name, *map(str, row.values()), _field_help(name))
     Console().print(table)
 
 
@@ -190,6 +213,19 @@ def _load(flags: dict[str, Any], file: Path | None) -> config.Loaded:
     try:
         return config.load(flags, file)
     except config.InvalidConfig as error:
+        _fail(str(error), EXIT_USAGE)
+
+
+def _check_tls(checked: config.Config) -> None:
+    """End the start here rather than in every worker."""
+    from imageward_server.access.certificate_files import (  # noqa: PLC0415 - only where there is TLS
+        InvalidCertificate,
+        certificate_files,
+    )
+
+    try:
+        certificate_files(checked).read()
+    except InvalidCertificate as error:
         _fail(str(error), EXIT_USAGE)
 
 
@@ -235,6 +271,8 @@ def _check_store_key(loaded: config.Config) -> None:
 def _plain(value: object) -> object:
     if isinstance(value, frozenset):
         return sorted(value)
+    if isinstance(value, dict):
+        return {name: str(credential.role) for name, credential in value.items()}
     return value if isinstance(value, bool | int | float | str) else str(value)
 
 

@@ -11,7 +11,7 @@ import os
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_settings import (
@@ -22,10 +22,18 @@ from pydantic_settings import (
     SettingsError,
 )
 
+from imageward_server.access import Credential, Rules
+from imageward_server.access.credential import Name
+from imageward_server.access.identity import NAME_PATTERN
+
+# Each is held by every worker, and sent to it at a reload.
+CREDENTIALS_MAX = 10_000
 ENV_PREFIX = "IMAGEWARD_SERVER_"
 # Named by --config or this variable.
 ENV_FILE = ENV_PREFIX + "CONFIG"
 PORT_MAX = 65_535
+# A credential's name, or a certificate's SHA-256 fingerprint.
+REVOKED_PATTERN = rf"^({NAME_PATTERN}|[0-9a-f]{{64}})$"
 
 
 class InvalidConfig(Exception):
@@ -53,8 +61,27 @@ class Config(BaseSettings):
     workers: int = Field(
         1, ge=1, le=256, description="Processes that serve; one for each core is a good number."
     )
-    allow_plaintext: bool = Field(
-        default=False, description="Listen without TLS on an address that other machines reach."
+    tls_certificate: Path | None = Field(
+        None, description="PEM file of the server's certificate and its chain."
+    )
+    tls_key: Path | None = Field(None, description="PEM file of its private key.")
+    tls_client_ca: Path | None = Field(
+        None,
+        description="PEM file of the authorities of client certificates, which are required then.",
+    )
+    insecure: bool = Field(default=False, description="Serve without TLS, on loopback alone.")
+    insecure_anywhere: bool = Field(
+        default=False, description="Serve without TLS where other machines reach it, too."
+    )
+    credentials: dict[Name, Credential] = Field(
+        default_factory=dict,
+        max_length=CREDENTIALS_MAX,
+        description="Who may call and sign in, as what: tables by name.",
+    )
+    revoked: frozenset[Annotated[str, Field(pattern=REVOKED_PATTERN)]] = Field(
+        frozenset(),
+        max_length=CREDENTIALS_MAX,
+        description="Names, and SHA-256 fingerprints of client certificates, to refuse.",
     )
     surfaces: frozenset[str] = Field(
         frozenset({"FACEBOOK", "INSTAGRAM", "MESSENGER"}),
@@ -173,14 +200,63 @@ class Config(BaseSettings):
         return listen
 
     @model_validator(mode="after")
-    def _refuse_plaintext(self) -> Config:
-        if not (self.allow_plaintext or is_loopback(self.listen.rpartition(":")[0])):
+    def _check_tls(self) -> Config:
+        if (self.tls_certificate is None) != (self.tls_key is None):
+            raise ValueError("tls_certificate and tls_key go together: set both, or none")
+        if self.tls_client_ca is not None and not self.has_tls:
+            raise ValueError("tls_client_ca asks for TLS: set tls_certificate and tls_key")
+        if self.has_tls and self.is_insecure:
+            raise ValueError("there is TLS, and insecure says that there is none: set one of them")
+        if self.has_tls and not (self.credentials or self.tls_client_ca):
             raise ValueError(
-                f"listen is {self.listen}, which other machines reach, and there is no TLS: "
-                "hashes would cross the network in clear. Listen on 127.0.0.1, put a proxy "
-                "with TLS in front, or set allow_plaintext"
+                "nobody could call: set credentials, or tls_client_ca for client certificates"
             )
         return self
+
+    @model_validator(mode="after")
+    def _keep_insecure_here(self) -> Config:
+        if self.insecure_anywhere and not self.credentials:
+            raise ValueError("without credentials, who reaches insecure_anywhere may do everything")
+        is_here = is_loopback(self.listen.rpartition(":")[0])
+        if self.insecure and not (is_here or self.insecure_anywhere):
+            raise ValueError(
+                f"listen is {self.listen}, which other machines reach, and there is no TLS: "
+                "hashes would cross the network in clear. Set tls_certificate and tls_key, listen "
+                "on 127.0.0.1 behind a proxy with TLS, or set insecure_anywhere"
+            )
+        return self
+
+    @property
+    def has_tls(self) -> bool:
+        """Whether the server speaks TLS."""
+        return self.tls_certificate is not None
+
+    @property
+    def is_insecure(self) -> bool:
+        """Whether it was said that it shall not."""
+        return self.insecure or self.insecure_anywhere
+
+    @property
+    def is_open(self) -> bool:
+        """Whether everybody may do everything: without TLS and without credentials."""
+        return not (self.has_tls or self.credentials)
+
+    @property
+    def access_rules(self) -> Rules:
+        """Who may call."""
+        return Rules(self.credentials, self.revoked, is_open=self.is_open)
+
+    def require_transport(self) -> None:
+        """Refuse to serve where nobody has said how.
+
+        Raises:
+            InvalidConfig: there is neither TLS nor leave to do without.
+        """
+        if not (self.has_tls or self.is_insecure):
+            raise InvalidConfig(
+                "there is no TLS: set tls_certificate and tls_key (`imageward-server certs dev` "
+                "makes some), or serve on loopback without, with --insecure"
+            )
 
     @classmethod
     def settings_customise_sources(
@@ -194,6 +270,35 @@ class Config(BaseSettings):
         """Take only what `load` hands over: it merges the sources itself, to know each origin."""
         del settings_cls, env_settings, dotenv_settings, file_secret_settings
         return (init_settings,)
+
+
+# What is replaced while the server runs; the rest waits for the next start.
+RELOADABLE = ("credentials", "revoked", "caller_calls_per_s")
+
+
+def reloaded(running: Config, fresh: Config) -> Config:
+    """Return the running configuration with what may be replaced taken from a fresh one.
+
+    Raises:
+        InvalidConfig: it would open a server that was not open to everybody.
+    """
+    changed = running.model_copy(update={name: getattr(fresh, name) for name in RELOADABLE})
+    if changed.is_open and not running.is_open:
+        raise InvalidConfig(
+            "no credential is left, which would let everybody do everything; "
+            "start the server again if that is meant"
+        )
+    return changed
+
+
+def waiting(running: Config, fresh: Config) -> list[str]:
+    """Name the settings that differ and wait for the next start."""
+    return [
+        name
+        for name in Config.model_fields
+        # The running one knows which port it got.
+        if name not in (*RELOADABLE, "listen") and getattr(running, name) != getattr(fresh, name)
+    ]
 
 
 class Loaded(NamedTuple):

@@ -14,8 +14,8 @@ ImagewardError (imageward_index.errors)
 ├── EntryNotFound
 │   └── EntryErased         its codes are gone for good
 ├── CaseNotFound
-├── Unauthenticated         no token, or a wrong one
-├── PermissionDenied        another role, or another account's case
+├── Unauthenticated         no credential, or a wrong one
+├── PermissionDenied        another role, or a case that another has opened
 ├── IntakeNotConfigured
 ├── BankExists
 ├── RequestIdReused         with other contents than the first time
@@ -94,7 +94,7 @@ class Unauthenticated(ImagewardError):
 
 
 class PermissionDenied(ImagewardError):
-    """The account may not do this."""
+    """The credential may not do this."""
 
 
 class IntakeNotConfigured(ImagewardError):

@@ -79,6 +79,7 @@ NAMES = [
     "StoreIncompatible",
     "StoreUnavailable",
     "StreamAnswer",
+    "Tls",
     "TooManyBanks",
     "TooManyCostlyImages",
     "TooManyStreams",

@@ -12,6 +12,8 @@ from click import Command
 from imageward.v1 import bank_pb2, match_pb2
 from imageward.v1.error_pb2 import ErrorReason
 from imageward_server import cli as server_cli
+from imageward_server.access import Role
+from imageward_server.access.roles import TABLE
 from imageward_server.config import ENV_FILE, ENV_PREFIX, Config
 
 ROOT = Path(__file__).parents[2]
@@ -37,9 +39,11 @@ def test_every_setting_is_in_operations(name: str) -> None:
 
 
 def test_every_setting_has_a_flag_and_every_flag_is_in_operations() -> None:
-    """The flags of `serve` are the settings, `--config` and `--take-over`, which is no state."""
+    """But for who may call, which is written down; and `--take-over` is no state."""
     flags = {option.name: option.opts[0] for option in SERVE.params}
-    assert flags.keys() - {"config_file", "take_over", "help"} == Config.model_fields.keys()
+    assert flags.keys() - {"config_file", "take_over", "help"} == (
+        Config.model_fields.keys() - {"credentials", "revoked"}
+    )
     assert [flag for flag in flags.values() if flag not in OPERATIONS] == []
 
 
@@ -66,6 +70,29 @@ def test_every_call_is_in_the_architecture() -> None:
     assert [call for call in calls if call not in ARCHITECTURE] == []
 
 
+def test_the_table_of_roles_is_the_server_s() -> None:
+    """Who may call what, method by method."""
+    section = OPERATIONS.partition("### Roles")[2].partition("\n### ")[0]
+    header, _, *rows = (
+        [cell.strip() for cell in line.split("|")[1:-1]]
+        for line in section.splitlines()
+        if line.startswith("|")
+    )
+    roles = [None if name == "anybody" else Role(name) for name in header[1:]]
+    written = {
+        (methods.partition(".")[0], method): {
+            role for role, cell in zip(roles, cells, strict=True) if cell
+        }
+        for methods, *cells in rows
+        for method in re.findall(r"`(\w+)`", methods)
+    }
+    assert written == {
+        (service.rpartition(".")[2], method): row - {Role.DEVELOPER}
+        for path, row in TABLE.items()
+        for service, method in [path[1:].split("/")]
+    }
+
+
 @pytest.mark.parametrize(
     ("module", "limit", "written"),
     [
@@ -84,6 +111,7 @@ def test_every_call_is_in_the_architecture() -> None:
         ("imageward_server.calls.transport", "PENDING_CALLS_MAX", "| 256 | above, some"),
         ("imageward_server.admission.gate", "WAITING_MIN", "| 8, or as many"),
         ("imageward_server.admission.admission", "WATCHES_MAX", "| 256, one caller"),
+        ("imageward_server.config", "CREDENTIALS_MAX", "| 10,000 each"),
         ("imageward_server.admission.rates", "CALLERS_REMEMBERED_MAX", "| 10,000 | none"),
         ("imageward_server.calls.kinds", "CHECK_HASHES_MAX", "more\n  than 128 hashes"),
         ("imageward_server.services.new_entry", "REQUEST_BYTES_MAX", "32,000,000 bytes"),

@@ -11,16 +11,16 @@ from typing import Final
 
 import pytest
 
+from imageward_server.access import Access, Credential, Role, Rules, hash_secret
 from imageward_server.hasher import InProcessHasher
 from imageward_server.intake import audit, cases, links, review
-from imageward_server.intake.credentials import hash_secret
 from imageward_server.intake.intake import Intake
 from imageward_server.intake.mail import send_due
 from imageward_server.intake.quarantine import FOLDER, Quarantine
 from imageward_server.intake.reception import Arrival
 from imageward_server.intake.records import CaseState, PictureRecord, state_of
 from imageward_server.intake.review import Decision, RejectReason
-from imageward_server.intake.settings import Account, IntakeSettings
+from imageward_server.intake.settings import IntakeSettings
 from imageward_server.intake.steward import Steward
 from imageward_server.key_file import new_key
 from imageward_server.store import Store
@@ -118,22 +118,20 @@ def clock() -> Clock:
     return Clock()
 
 
-@pytest.fixture(scope="session")
-def secret_hash() -> str:
-    """Return the hash of the secret that every account of the tests has."""
-    return hash_secret(SECRET)
+@pytest.fixture
+def access() -> Access:
+    """Return who may sign in: a credential of each role, and two reviewers."""
+    roles = {"helpline": "partner", "ana": "reviewer", "ben": "reviewer", "feed": "frontend"}
+    secret_hash = hash_secret(SECRET)
+    return Access(
+        Rules({n: Credential(role=Role(r), secret_hash=secret_hash) for n, r in roles.items()})
+    )
 
 
 @pytest.fixture
-def settings(secret_hash: str) -> IntakeSettings:
-    """Return settings with an account of each role, and two reviewers."""
-    roles = {"helpline": "partner", "ana": "reviewer", "ben": "reviewer", "feed": "frontend"}
-    return IntakeSettings(
-        accounts={
-            name: Account(role=role, secret_hash=secret_hash)  # type: ignore[arg-type]
-            for name, role in roles.items()
-        }
-    )
+def settings() -> IntakeSettings:
+    """Return settings as they are by default."""
+    return IntakeSettings()
 
 
 @pytest.fixture

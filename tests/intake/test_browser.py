@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from imageward_server.access import Access
 from imageward_server.intake import stops
 from imageward_server.intake.intake import Intake
 from imageward_server.intake.process import web_server
@@ -44,10 +45,10 @@ pytestmark = [
 
 
 @pytest.fixture
-def url(intake: Intake) -> Iterator[str]:
+def url(intake: Intake, access: Access) -> Iterator[str]:
     """Serve the pages on a free port."""
     listener = socket.create_server(("127.0.0.1", 0))
-    server = web_server(intake)
+    server = web_server(intake, access)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
     thread.start()
     yield f"http://127.0.0.1:{listener.getsockname()[1]}"

@@ -15,6 +15,7 @@ import httpx
 import pytest
 
 import imageward_server.intake.words as words_package
+from imageward_server.access import Access
 from imageward_server.intake import audit, cases, links, pin, stops
 from imageward_server.intake.intake import Intake
 from imageward_server.intake.process import web_server
@@ -68,10 +69,10 @@ class Browser:
 
 
 @pytest.fixture
-def url(intake: Intake) -> Iterator[str]:
+def url(intake: Intake, access: Access) -> Iterator[str]:
     """Serve the pages on a free port."""
     listener = socket.create_server(("127.0.0.1", 0))
-    server = web_server(intake)
+    server = web_server(intake, access)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
     thread.start()
     yield f"http://127.0.0.1:{listener.getsockname()[1]}"

@@ -13,11 +13,10 @@ from hypothesis import strategies as st
 from imageward_server.config import InvalidConfig
 from imageward_server.errors import DataCorrupt
 from imageward_server.intake.credentials import (
-    hash_secret,
-    is_secret_hash,
+    hash_pin,
     new_case_number,
     read_case_number,
-    verify_secret,
+    verify_pin,
 )
 from imageward_server.intake.keys import load_master_key
 from imageward_server.intake.quarantine import Quarantine
@@ -162,15 +161,13 @@ def test_the_master_key_comes_from_the_environment_too(monkeypatch: pytest.Monke
     assert load_master_key(None) == KEY
 
 
-def test_secrets_are_verified_by_their_hash() -> None:
-    """The right one alone; two hashes of one secret differ; none is no secret's."""
-    kept = hash_secret("open sesame")
-    assert verify_secret("open sesame", kept)
-    assert not verify_secret("open sesam", kept)
-    assert not verify_secret("open sesame", None)
-    assert kept != hash_secret("open sesame")
-    assert is_secret_hash(kept)
-    assert not is_secret_hash("open sesame")
+def test_pins_are_verified_by_their_hash() -> None:
+    """The right one alone; two hashes of one PIN differ; none is no PIN's."""
+    kept = hash_pin("12345678")
+    assert verify_pin("12345678", kept)
+    assert not verify_pin("12345679", kept)
+    assert not verify_pin("12345678", None)
+    assert kept != hash_pin("12345678")
 
 
 def test_case_numbers_are_read_as_people_type_them() -> None:
@@ -186,7 +183,7 @@ def test_case_numbers_are_read_as_people_type_them() -> None:
     [
         ("colour = 1", "colour"),
         ('public_url = "http://help.example"', "not https"),
-        ('[accounts.ana]\nrole = "reviewer"\nsecret_hash = "plain"', "is no hash"),
+        ('[accounts.ana]\nsecret_hash = "plain"', "accounts"),
         ("tick_s = 0", "tick_s"),
         ("= 1", "cannot be read"),
     ],

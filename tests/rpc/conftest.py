@@ -26,12 +26,13 @@ class Running:
     """A server process, its port and its data."""
 
     def __init__(self, data_dir: Path, *flags: str, listen: str = "127.0.0.1:0") -> None:
+        transport = () if "--tls-key" in flags else ("--insecure",)
         command = [sys.executable, "-m", "imageward_server", "serve", "--data-dir", str(data_dir)]
         self.data_dir = data_dir
         # A file, for nobody would read a pipe while the server runs.
         self._said = tempfile.TemporaryFile("w+")  # noqa: SIM115 - `close` closes it
         self.process = subprocess.Popen(
-            [*command, "--listen", listen, *flags],
+            [*command, "--listen", listen, *transport, *flags],
             stdout=subprocess.PIPE,
             stderr=self._said,
             text=True,

@@ -24,7 +24,13 @@ def caged(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """Run a server as it is run: with a cage."""
     folder: Path = tmp_path_factory.mktemp("caged")
     running = Server(
-        Config(data_dir=folder, listen="127.0.0.1:0", compute_threads=1, cage_slow_cells=1)
+        Config(
+            data_dir=folder,
+            listen="127.0.0.1:0",
+            insecure=True,
+            compute_threads=1,
+            cage_slow_cells=1,
+        )
     )
     running.start(lambda *_progress: None)
     yield running

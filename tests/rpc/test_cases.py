@@ -13,11 +13,11 @@ import pytest
 from google.rpc import error_details_pb2
 
 from imageward.v1 import case_pb2, case_pb2_grpc, match_pb2, match_pb2_grpc
+from imageward_server.access import Credential, Role, hash_secret
 from imageward_server.app import Server, open_store
 from imageward_server.config import Config
 from imageward_server.hasher import InProcessHasher
 from imageward_server.intake import cases, links, review, withdrawal
-from imageward_server.intake.credentials import hash_secret
 from imageward_server.intake.intake import Intake
 from imageward_server.intake.opening import open_intake
 from imageward_server.intake.reception import Arrival
@@ -32,17 +32,23 @@ ROLES = {"helpline": "partner", "other": "partner", "ana": "reviewer", "feed": "
 
 @pytest.fixture
 def config(tmp_path: Path) -> Config:
-    """Return a configuration with an intake and an account of each role."""
+    """Return a configuration with an intake and a credential of each role."""
     key = tmp_path / "master.key"
     key.write_text(write_key(new_key()))
     key.chmod(0o600)
     lines = [f'master_key_file = "{key}"']
-    secret_hash = hash_secret(SECRET)
-    for name, role in ROLES.items():
-        lines += [f"[accounts.{name}]", f'role = "{role}"', f'secret_hash = "{secret_hash}"']
     file = tmp_path / "intake.toml"
     file.write_text("\n".join(lines))
-    return Config(data_dir=tmp_path / "data", listen="127.0.0.1:0", intake_config=file)
+    secret_hash = hash_secret(SECRET)
+    return Config(
+        data_dir=tmp_path / "data",
+        listen="127.0.0.1:0",
+        insecure=True,
+        intake_config=file,
+        credentials={
+            n: Credential(role=Role(r), secret_hash=secret_hash) for n, r in ROLES.items()
+        },
+    )
 
 
 @pytest.fixture
@@ -85,7 +91,8 @@ def bank(intake: Intake, number: str, image: bytes) -> None:
 def check(channel: grpc.Channel, image: bytes, surface: str) -> match_pb2.CheckResult:
     """Check an upload."""
     request = match_pb2.CheckImageRequest(image=image, scope=match_pb2.CheckScope(surface=surface))
-    return match_pb2_grpc.MatchServiceStub(channel).CheckImage(request).result
+    stub = match_pb2_grpc.MatchServiceStub(channel)
+    return stub.CheckImage(request, metadata=by("feed")).result
 
 
 def test_an_approved_picture_blocks_on_every_surface_within_a_second(

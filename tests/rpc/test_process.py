@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from imageward_client import EntryState, Verdict
+from imageward_server.access import hash_secret
 from imageward_server.store.engine import FILE_NAME
 
 if TYPE_CHECKING:
@@ -79,7 +80,12 @@ def test_a_terminated_server_drains_and_ends_with_0(start: Start) -> None:
         "draining",
         "stopped",
     ]
-    assert [line["event"] for line in told if "worker" not in line] == ["draining", "stopped"]
+    supervisor_s = [line["event"] for line in told if "worker" not in line]
+    assert supervisor_s == [
+        "no credential is configured: everybody on this machine may do everything",
+        "draining",
+        "stopped",
+    ]
 
 
 def test_the_start_shows_progress(start: Start) -> None:
@@ -94,7 +100,7 @@ def test_the_start_shows_progress(start: Start) -> None:
 
 def _fail(*flags: str, **environment: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "imageward_server", "serve", *flags],
+        [sys.executable, "-m", "imageward_server", "serve", "--insecure", *flags],
         capture_output=True,
         text=True,
         timeout=WAIT_S,
@@ -144,20 +150,30 @@ def test_an_emptied_store_is_refused(tmp_path: Path) -> None:
 def test_config_show_tells_origins_and_no_password(tmp_path: Path) -> None:
     """Each value comes with its origin, and a password in a URL stays hidden."""
     file = tmp_path / "server.toml"
-    file.write_text('store_url = "postgresql://user:secret@host/db"\nstreams_max = 7\n')
+    kept = hash_secret("of the tests")
+    file.write_text(
+        'store_url = "postgresql://user:secret@host/db"\nstreams_max = 7\n'
+        f'[credentials.feed]\nrole = "frontend"\nsecret_hash = "{kept}"\n'
+    )
     command = [sys.executable, "-m", "imageward_server", "config", "show", "--config", str(file)]
-    shown = subprocess.run([*command, "--json"], capture_output=True, text=True, check=True).stdout
+    flags = ["--json", "--origin"]
+    shown = subprocess.run([*command, *flags], capture_output=True, text=True, check=True).stdout
     rows = json.loads(shown)
     assert rows["streams_max"] == {"value": 7, "origin": str(file)}
     assert rows["feed_poll_s"]["origin"] == "default"
     assert "host/db" in rows["store_url"]["value"]
     assert "secret" not in shown
+    assert rows["credentials"]["value"] == {"feed": "frontend"}
+    assert kept not in shown
+    plain = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert "streams_max" in plain
+    assert "default" not in plain
 
 
 @pytest.mark.parametrize(
     ("flags", "environment", "said"),
     [
-        (["--listen", "0.0.0.0:1"], {}, "allow_plaintext"),
+        (["--listen", "0.0.0.0:1"], {}, "insecure_anywhere"),
         (["--streams-max", "0"], {}, "streams_max (from flag)"),
         ([], {"IMAGEWARD_SERVER_STREAMS_MAX": "many"}, "streams_max (from environment)"),
         ([], {"IMAGEWARD_SERVER_STREAM_MAX": "1"}, "not a setting"),

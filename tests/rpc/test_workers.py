@@ -239,7 +239,7 @@ def test_a_new_server_takes_over_without_losing_a_call(start: Start) -> None:
 def test_there_may_be_nothing_to_take_over(start: Start, tmp_path: Path) -> None:
     """Then the server starts as usual, but not where a stranger listens."""
     running = start("--take-over")
-    other = [sys.executable, "-m", "imageward_server", "serve", "--take-over"]
+    other = [sys.executable, "-m", "imageward_server", "serve", "--insecure", "--take-over"]
     refused = subprocess.run(
         [*other, "--data-dir", str(tmp_path / "other"), "--listen", running.target],
         capture_output=True,

@@ -51,7 +51,9 @@ def test_without_any_source_all_is_default() -> None:
 def test_the_defaults_are_safe() -> None:
     """Nothing but this machine reaches a server that was not told otherwise."""
     config = Config()
-    assert (config.listen, config.allow_plaintext) == ("127.0.0.1:50051", False)
+    assert (config.listen, config.is_insecure) == ("127.0.0.1:50051", False)
+    with pytest.raises(InvalidConfig, match="there is no TLS"):
+        config.require_transport()
 
 
 @pytest.mark.parametrize(
@@ -112,7 +114,13 @@ def test_every_setting_can_be_set_from_every_source(
         "intake_config": str(tmp_path / "intake.toml"),
         "store_url": "postgresql+psycopg://db/imageward",
         "listen": "[::1]:0",
-        "allow_plaintext": True,
+        "tls_certificate": "server.pem",
+        "tls_key": "server.key",
+        "tls_client_ca": "ca.pem",
+        "insecure": False,
+        "insecure_anywhere": False,
+        "credentials": {"feed": {"role": "frontend", "methods": ["CheckImage"]}},
+        "revoked": ["gone", "ab" * 32],
         "surfaces": ["SURFACE_2", "ONE"],
         "call_threads": 3,
         "compute_threads": 2,
@@ -141,11 +149,17 @@ def test_every_setting_can_be_set_from_every_source(
     assert values.keys() == Config.model_fields.keys()
     expected = Config(**values)
     assert load(values).config == expected
-    file = write_file("\n".join(f"{name} = {json.dumps(v)}" for name, v in values.items()))
+    file = write_file("\n".join(f"{name} = {_toml(value)}" for name, value in values.items()))
     assert load({}, file).config == expected
     set_environment(**{n: v if isinstance(v, str) else json.dumps(v) for n, v in values.items()})
     assert load({}).config == expected
     assert set(load({}).origins.values()) == {"environment"}
+
+
+def _toml(value: object) -> str:
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{name} = {_toml(one)}" for name, one in value.items()) + "}"
+    return json.dumps(value)
 
 
 @pytest.mark.parametrize("name", ["lisen", "config", "_env_file", "_cli_parse_args", "Listen"])
@@ -211,7 +225,7 @@ BAD_VALUES: list[tuple[str, object]] = [
     ("grace_s", 601),
     ("log_format", "yaml"),
     ("log_level", "INFO"),
-    ("allow_plaintext", "perhaps"),
+    ("insecure", "perhaps"),
 ]
 
 
@@ -234,6 +248,33 @@ def test_a_bad_value_is_named_with_its_origin(
         load({})
     assert name in str(refusal.value)
     assert "environment" in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    "credential",
+    [
+        {},
+        {"role": "developer"},
+        {"role": "king"},
+        {"role": "frontend", "secret_hash": "plain"},
+        {"role": "frontend", "secret_hash": "sha256$AAAA"},
+        {"role": "frontend", "methods": ["CheckEverything"]},
+        {"role": "frontend", "calls_per_s": -1},
+        {"role": "frontend", "secret": "plain"},
+    ],
+)
+def test_a_bad_credential_is_refused(credential: dict[str, object]) -> None:
+    """Unknown keys and roles, and what is no hash; the message does not repeat a secret."""
+    with pytest.raises(InvalidConfig, match=r"credentials\.feed\.\w+ \(from flag\)") as refusal:
+        load({"credentials": {"feed": credential}})
+    assert "plain" not in str(refusal.value)
+
+
+@pytest.mark.parametrize("name", ["", "Feed", "9feed", "a.b", "a" * 64])
+def test_a_credential_s_name_is_bounded(name: str) -> None:
+    """It fits into tokens and certificates."""
+    with pytest.raises(InvalidConfig, match="credentials"):
+        load({"credentials": {name: {"role": "frontend"}}})
 
 
 def test_every_bad_value_is_named_at_once() -> None:
@@ -279,8 +320,11 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path, contents: bytes) ->
 def test_plaintext_stays_on_this_machine(listen: str) -> None:
     """An address that others reach is refused without TLS, unless that is said to be meant."""
     with pytest.raises(InvalidConfig, match="there is no TLS"):
-        load({"listen": listen})
-    assert load({"listen": listen, "allow_plaintext": True}).config.listen == listen
+        load({"listen": listen, "insecure": True})
+    with pytest.raises(InvalidConfig, match="may do everything"):
+        load({"listen": listen, "insecure_anywhere": True})
+    given = {"insecure_anywhere": True, "credentials": {"feed": {"role": "frontend"}}}
+    assert load({"listen": listen, **given}).config.listen == listen
 
 
 @pytest.mark.parametrize("listen", ["127.0.0.1:0", "127.9.9.9:65535", "[::1]:1", "localhost:1"])

@@ -1,5 +1,6 @@
 """The root of the command: the options before it, and how errors are told."""
 
+import os
 import sys
 from typing import Annotated
 
@@ -10,12 +11,24 @@ from imageward_client.cli import _export, _extras, _import, bank, check, entry, 
 from imageward_client.cli._exit import EPILOG, ExitCode
 from imageward_client.cli._output import note
 from imageward_client.cli._session import BATCH_TIMEOUT_S, Settings
+from imageward_client.cli._trust import (
+    TOKEN_VARIABLE,
+    Ca,
+    Certificate,
+    Key,
+    TokenFile,
+    UseTls,
+    make_tls,
+    read_token,
+)
 from imageward_client.errors import (
     BankNotFound,
     DeadlineExceeded,
     ImagewardClientError,
     Loading,
     Overloaded,
+    PermissionDenied,
+    Unauthenticated,
     Unavailable,
 )
 
@@ -23,9 +36,12 @@ from imageward_client.errors import (
 # server's own reasons have classes below it.
 HINTS: dict[type[ImagewardClientError], str] = {
     Loading: "wait for it with `imageward status --wait SECONDS`",
-    Unavailable: "is imageward-server running there? --server or IMAGEWARD_SERVER name another",
+    Unavailable: "is imageward-server running there, and does it speak TLS or not as you do?"
+    " --server or IMAGEWARD_SERVER name another",
     DeadlineExceeded: "give it more time with --timeout SECONDS, before the command",
     Overloaded: "try again later",
+    Unauthenticated: "name your token's file with --token-file, or your certificate's",
+    PermissionDenied: "OPERATIONS.md of the server says which role may",
     BankNotFound: "`imageward bank list` shows the banks, `imageward bank create` makes one",
 }
 
@@ -59,13 +75,20 @@ def root(
             f" Default: {TIMEOUT_S:g}; {BATCH_TIMEOUT_S:g} for entry add and import.",
         ),
     ] = None,
+    token_file: TokenFile = None,
+    tls: UseTls = False,
+    ca: Ca = None,
+    certificate: Certificate = None,
+    key: Key = None,
     json: Annotated[
         bool,
         typer.Option("--json", help="Print JSON, one object a line; may also follow the command."),
     ] = False,
 ) -> None:
     """Ask an imageward server whether pictures are known, and keep its banks."""
-    ctx.obj = Settings(server, timeout, json)
+    token = read_token(token_file, os.environ.get(TOKEN_VARIABLE))
+    ways = make_tls(ca, certificate, key, tls=tls)
+    ctx.obj = Settings(server, timeout, json, token, ways)
 
 
 def main(arguments: list[str] | None = None) -> None:

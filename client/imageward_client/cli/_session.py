@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
 
@@ -11,6 +11,7 @@ import typer
 from imageward_client import Client
 from imageward_client._defaults import TIMEOUT_S
 from imageward_client._limits import IMAGE_BYTES_MAX
+from imageward_client._tls import Tls
 from imageward_client.cli._output import Output
 
 # A batch is hashed and made durable before it is answered.
@@ -44,11 +45,15 @@ class Settings:
         target: the server.
         timeout_s: seconds for each call; None for the command's own default.
         json: whether JSON is printed.
+        token: who calls; empty for nobody.
+        tls: how the server is known; None for no TLS.
     """
 
     target: str
     timeout_s: float | None
     json: bool
+    token: str = field(repr=False)
+    tls: Tls | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +72,11 @@ def opened(
     """Yields a session as the options before and after the command say."""
     settings: Settings = ctx.obj
     timeout_s = settings.timeout_s or default_timeout_s
-    with Client(settings.target, timeout_s=timeout_s) as client:
+    try:
+        made = Client(settings.target, timeout_s=timeout_s, token=settings.token, tls=settings.tls)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from error
+    with made as client:
         yield Session(settings.target, client, Output(json=json or settings.json))
 
 

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from imageward_client import ServingStatus
+from imageward_client import PermissionDenied, ServingStatus, Unauthenticated
 from imageward_client.cli._exit import EPILOG, ExitCode
 from imageward_client.cli._output import Row
 from imageward_client.cli._session import Json, Session, opened
@@ -29,7 +29,8 @@ def status(
 ) -> None:
     """Show whether the server serves, its revision and its counts.
 
-    With --json one object: server, status and, while it serves, what GetStats answers.
+    With --json one object: server, status and, while it serves and your role may see them, what
+    GetStats answers.
     """
     with opened(ctx, json=json) as session:
         if wait:
@@ -42,7 +43,10 @@ def status(
 
 
 def _counts(session: Session) -> dict[str, object]:
-    stats = asdict(session.client.get_stats())
+    try:
+        stats = asdict(session.client.get_stats())
+    except (Unauthenticated, PermissionDenied):
+        return {}  # health answers anybody, and the counts only those whose role may
     banks = stats.pop("banks")
     return stats | {"banks": banks if session.output.json else list(map(_line, banks))}
 

@@ -28,8 +28,8 @@ if _version_not_supported:
 class CaseServiceStub:
     """CaseService is how partner organisations open cases for people at risk, and
     how platforms report pictures already posted, what they stopped, and appeals.
-    Every call carries metadata `authorization: Bearer NAME.SECRET` of an account;
-    each says which role the account must have.
+    Each call says which role its caller must have; whose call it is says a client
+    certificate, or metadata `authorization: Bearer NAME.SECRET`.
     """
 
     def __init__(self, channel):
@@ -83,8 +83,8 @@ class CaseServiceStub:
 class CaseServiceServicer:
     """CaseService is how partner organisations open cases for people at risk, and
     how platforms report pictures already posted, what they stopped, and appeals.
-    Every call carries metadata `authorization: Bearer NAME.SECRET` of an account;
-    each says which role the account must have.
+    Each call says which role its caller must have; whose call it is says a client
+    certificate, or metadata `authorization: Bearer NAME.SECRET`.
     """
 
     def OpenCase(self, request, context):
@@ -204,8 +204,8 @@ def add_CaseServiceServicer_to_server(servicer, server):
 class CaseService:
     """CaseService is how partner organisations open cases for people at risk, and
     how platforms report pictures already posted, what they stopped, and appeals.
-    Every call carries metadata `authorization: Bearer NAME.SECRET` of an account;
-    each says which role the account must have.
+    Each call says which role its caller must have; whose call it is says a client
+    certificate, or metadata `authorization: Bearer NAME.SECRET`.
     """
 
     @staticmethod

@@ -29,8 +29,8 @@ GRPC_VERSION: str
 class CaseServiceStub:
     """CaseService is how partner organisations open cases for people at risk, and
     how platforms report pictures already posted, what they stopped, and appeals.
-    Every call carries metadata `authorization: Bearer NAME.SECRET` of an account;
-    each says which role the account must have.
+    Each call says which role its caller must have; whose call it is says a client
+    certificate, or metadata `authorization: Bearer NAME.SECRET`.
     """
 
     @_typing.overload
@@ -72,8 +72,8 @@ class CaseServiceStub:
 class CaseServiceAsyncStub(CaseServiceStub):
     """CaseService is how partner organisations open cases for people at risk, and
     how platforms report pictures already posted, what they stopped, and appeals.
-    Every call carries metadata `authorization: Bearer NAME.SECRET` of an account;
-    each says which role the account must have.
+    Each call says which role its caller must have; whose call it is says a client
+    certificate, or metadata `authorization: Bearer NAME.SECRET`.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
@@ -111,8 +111,8 @@ class CaseServiceAsyncStub(CaseServiceStub):
 class CaseServiceServicer(metaclass=_abc_1.ABCMeta):
     """CaseService is how partner organisations open cases for people at risk, and
     how platforms report pictures already posted, what they stopped, and appeals.
-    Every call carries metadata `authorization: Bearer NAME.SECRET` of an account;
-    each says which role the account must have.
+    Each call says which role its caller must have; whose call it is says a client
+    certificate, or metadata `authorization: Bearer NAME.SECRET`.
     """
 
     @_abc_1.abstractmethod

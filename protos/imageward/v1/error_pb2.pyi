@@ -98,9 +98,11 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_CASE_NOT_FOUND: _ErrorReason.ValueType  # 32
     """No case has this number. NOT_FOUND."""
     ERROR_REASON_UNAUTHENTICATED: _ErrorReason.ValueType  # 33
-    """The call has no token, or a wrong one. UNAUTHENTICATED."""
+    """The call has no credential, or one that is wrong or revoked. UNAUTHENTICATED."""
     ERROR_REASON_PERMISSION_DENIED: _ErrorReason.ValueType  # 34
-    """The account's role may not, or the case is another account's. PERMISSION_DENIED."""
+    """The caller's role may not, its credential is kept to other methods, or another
+    opened the case. PERMISSION_DENIED.
+    """
     ERROR_REASON_INTAKE_NOT_CONFIGURED: _ErrorReason.ValueType  # 35
     """The server runs without the intake's file. FAILED_PRECONDITION."""
 
@@ -183,9 +185,11 @@ taken back, or the file is of another kind as well. INVALID_ARGUMENT.
 ERROR_REASON_CASE_NOT_FOUND: ErrorReason.ValueType  # 32
 """No case has this number. NOT_FOUND."""
 ERROR_REASON_UNAUTHENTICATED: ErrorReason.ValueType  # 33
-"""The call has no token, or a wrong one. UNAUTHENTICATED."""
+"""The call has no credential, or one that is wrong or revoked. UNAUTHENTICATED."""
 ERROR_REASON_PERMISSION_DENIED: ErrorReason.ValueType  # 34
-"""The account's role may not, or the case is another account's. PERMISSION_DENIED."""
+"""The caller's role may not, its credential is kept to other methods, or another
+opened the case. PERMISSION_DENIED.
+"""
 ERROR_REASON_INTAKE_NOT_CONFIGURED: ErrorReason.ValueType  # 35
 """The server runs without the intake's file. FAILED_PRECONDITION."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

@@ -77,7 +77,7 @@ class Admission:
             with self.gate.place(call):
                 yield
             return
-        self.rates.take(call.caller)
+        self.rates.take(call.caller, call.calls_per_s)
         with self.held_bytes.held(call, call.question_bytes), self.gate.place(call):
             yield
 
@@ -155,7 +155,7 @@ class Visit:
             DeadlineExceeded: nobody waits for the answer any more.
         """
         if rated:
-            self._admission.rates.take(self.call.caller)
+            self._admission.rates.take(self.call.caller, self.call.calls_per_s)
         self._house.quota.claim(self.call)
         self._claimed = True
         if computes:

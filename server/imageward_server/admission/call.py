@@ -27,6 +27,7 @@ class Call:
         caller: whom its share and rate are counted for.
         priority: how urgent it is.
         deadline: on `time.monotonic`, in seconds.
+        calls_per_s: the caller's rate, if it has one of its own; 0 for no limit.
         question_bytes: of a stream's question, its size; None for a single call, which
             is counted when it arrives and not when it computes.
         begun: whether it has had a place: work that is half done is not refused.
@@ -36,6 +37,7 @@ class Call:
     caller: str
     priority: Priority
     deadline: float
+    calls_per_s: float | None = None
     question_bytes: int | None = None
     begun: bool = False
 

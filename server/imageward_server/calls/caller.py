@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import grpc
 
+from imageward_server.access.identity import DEVELOPER, current_identity
+
 UNKNOWN = "unknown"
 
 
 def caller_of(context: grpc.ServicerContext) -> str:
-    """Name the caller: the address of its machine, without the port.
+    """Name the caller: its credential, or else the address of its machine, without the port.
 
-    Behind a proxy that is the proxy: its callers share one caller's part.
+    Callers without a credential behind a proxy share one caller's part.
     """
+    identity = current_identity.get()
+    if identity is not None and identity is not DEVELOPER:
+        return identity.name
     # ipv4:192.0.2.1:5000, ipv6:%5B2001:db8::1%5D:5000, or unix: without a port
     kind, _, address = context.peer().partition(":")
     return address.rpartition(":")[0] if kind in ("ipv4", "ipv6") else UNKNOWN

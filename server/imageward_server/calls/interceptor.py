@@ -1,4 +1,4 @@
-"""What happens around every call: admission, decoding, and errors with ErrorInfo.
+"""What happens around every call: access, admission, decoding, and errors with ErrorInfo.
 
 gRPC answers an unknown method, an undecodable message or an escaped exception by
 itself and without details. Here each of them becomes an exception of the domain
@@ -23,6 +23,8 @@ import structlog
 from google.protobuf.message import DecodeError
 
 from imageward_index.errors import ImagewardError
+from imageward_server.access import Access
+from imageward_server.access.identity import current_identity
 from imageward_server.admission import Admission, Call, House, Visit
 from imageward_server.calls import threads
 from imageward_server.calls.caller import caller_of
@@ -59,12 +61,16 @@ class CallInterceptor(grpc.ServerInterceptor):
     Args:
         lifecycle: says whether calls are taken.
         admission: says which.
+        access: says whose.
         deadline_s: what a call without a deadline gets, and each question of a stream.
     """
 
-    def __init__(self, lifecycle: Lifecycle, admission: Admission, deadline_s: float) -> None:
+    def __init__(
+        self, lifecycle: Lifecycle, admission: Admission, access: Access, deadline_s: float
+    ) -> None:
         self._lifecycle = lifecycle
         self._admission = admission
+        self._access = access
         self._deadline_s = deadline_s
         self._stream_threads = threads.pool("stream", admission.streams.calls_max)
         self._watch_threads = threads.pool("watch", admission.watches.calls_max)
@@ -111,6 +117,7 @@ class CallInterceptor(grpc.ServerInterceptor):
         def call(messages: Iterator[bytes], context: Context) -> Any:  # noqa: ANN401 - any message
             visit = self._visit(self._admission.calls, method, kind, context)
             with _answered(context), visit:
+                self._access.admit(method, current_identity.get())
                 self._admit(visit, kind, rated=kind.is_ours)
                 request = _receive(messages, decode, visit)
                 if kind.refine is not None:
@@ -130,7 +137,7 @@ class CallInterceptor(grpc.ServerInterceptor):
 
         def call(messages: Iterator[bytes], context: Context) -> Iterator[Any]:
             visit = self._visit(self._admission.watches, method, kind, context)
-            with _answered(context), visit:
+            with _answered(context), visit, self._access.while_open(context, method):
                 self._admit(visit, kind, rated=kind.is_ours)
                 request = _receive(messages, decode, visit)
                 visit.stay()
@@ -145,7 +152,7 @@ class CallInterceptor(grpc.ServerInterceptor):
 
         def call(messages: Iterator[bytes], context: Context) -> Iterator[Any]:
             visit = self._visit(self._admission.streams, method, kind, context)
-            with _answered(context), visit:
+            with _answered(context), visit, self._access.while_open(context, method):
                 self._admit(visit, kind, rated=False)  # but each of its questions
                 yield from behavior(self._questions(messages, decode, visit), context)
 
@@ -165,7 +172,10 @@ class CallInterceptor(grpc.ServerInterceptor):
         # Typed as if it could be None, for a call without a deadline.
         assert left_s is not None
         deadline = time.monotonic() + (left_s if left_s < NO_DEADLINE_S else self._deadline_s)
-        call = Call(method, caller_of(context), kind.priority, deadline)
+        identity = self._access.identify(context)
+        current_identity.set(identity)
+        rate = self._access.calls_per_s_of(identity)
+        call = Call(method, caller_of(context), kind.priority, deadline, calls_per_s=rate)
         visit = self._admission.visit(house, call, context.cancel)
         if not context.add_callback(visit.end):
             visit.end()

@@ -88,20 +88,20 @@ def get(connection: sa.Connection, number: str) -> CaseRecord:
 
 
 def get_own(connection: sa.Connection, number: str, opener: str) -> CaseRecord:
-    """Return a case to the account that opened it.
+    """Return a case to the partner or platform that opened it.
 
     Raises:
         CaseNotFound: there is none of this number.
-        PermissionDenied: another account opened it.
+        PermissionDenied: another opened it.
     """
     found = get(connection, number)
     if found.opener != opener:
-        raise PermissionDenied("another account opened this case; ask it")
+        raise PermissionDenied("another credential opened this case; ask whoever has it")
     return found
 
 
 def page(connection: sa.Connection, opener: str, after: str, limit: int) -> list[CaseRecord]:
-    """Return up to `limit` cases of an account with numbers above `after`, by number."""
+    """Return up to `limit` cases of an opener with numbers above `after`, by number."""
     query = sa.select(table).where(table.c.opener == opener, table.c.number > after)
     return [case_of(row) for row in connection.execute(query.order_by(table.c.number).limit(limit))]
 

@@ -1,4 +1,4 @@
-"""The command `imageward-server intake`: the pages, keys and accounts.
+"""The command `imageward-server intake`: the pages and keys.
 
 What it works with is imported where it is used: `serve` imports this module too, and
 becomes the supervisor, which shall be light.
@@ -7,7 +7,7 @@ becomes the supervisor, which shall be light.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
@@ -47,7 +47,7 @@ def serve(
         }
         loaded = config.load(flags, config_file).config
         logs.configure(loaded.log_format, loaded.log_level)
-        run(loaded)
+        run(loaded, lambda: config.load(flags, config_file).config)
     except config.InvalidConfig as error:
         typer.echo(f"imageward-server: {error}", err=True)
         raise typer.Exit(EXIT_USAGE) from error
@@ -103,18 +103,3 @@ def rotate_key(
         typer.echo(f"imageward-server: {error}", err=True)
         raise typer.Exit(EXIT_FAILED) from error
     typer.echo(f"rotated: {pictures} cases' keys and {contacts} addresses")
-
-
-@app.command("new-account")
-def make_account(
-    name: Annotated[str, typer.Argument(help="Small letters, digits, '_' and '-'.")],
-    role: Annotated[
-        Literal["partner", "reviewer", "frontend"], typer.Argument(help="What the account may.")
-    ],
-) -> None:
-    """Make an account's secret, shown once, and the lines for the intake's file."""
-    from imageward_server.intake.credentials import hash_secret, new_token  # noqa: PLC0415 - see above
-
-    secret = new_token()
-    typer.echo(f"secret of {name}, shown this once: {secret}", err=True)
-    typer.echo(f'[accounts.{name}]\nrole = "{role}"\nsecret_hash = "{hash_secret(secret)}"')

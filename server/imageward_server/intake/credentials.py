@@ -1,8 +1,7 @@
 """Secrets: how they are made, and how they are kept without being kept.
 
 Random secrets of 256 bits (links, sessions) are kept as their SHA-256, which cannot be
-searched. What people type or store (account secrets, PINs) is kept as scrypt with a salt
-of its own.
+searched. PINs are kept as scrypt with a salt of their own.
 """
 
 from __future__ import annotations
@@ -53,30 +52,21 @@ def read_case_number(typed: str) -> str:
     return f"{plain[:5]}-{plain[5:]}"
 
 
-def hash_secret(secret: str) -> str:
-    """Hash a secret that a person keeps; the text names its scheme and salt."""
+def hash_pin(pin: str) -> str:
+    """Hash a PIN; the text names its scheme and salt."""
     salt = secrets.token_bytes(_SALT_BYTES)
-    return "$".join((_SCHEME, _written(salt), _written(_scrypt(secret, salt))))
+    return "$".join((_SCHEME, _written(salt), _written(_scrypt(pin, salt))))
 
 
-def verify_secret(secret: str, kept: str | None) -> bool:
-    """Compare a secret with its hash; as slow for a hash that is not there."""
+def verify_pin(pin: str, kept: str | None) -> bool:
+    """Compare a PIN with its hash; as slow for a hash that is not there."""
     _, salt, expected = (kept or _NOBODY).split("$")
-    same = hmac.compare_digest(_scrypt(secret, _read(salt)), _read(expected))
+    same = hmac.compare_digest(_scrypt(pin, _read(salt)), _read(expected))
     return same and kept is not None
 
 
-def is_secret_hash(text: str) -> bool:
-    """Tell whether a text was made by `hash_secret`."""
-    try:
-        scheme, salt, key = text.split("$")
-        return scheme == _SCHEME and len(_read(salt)) == _SALT_BYTES and bool(_read(key))
-    except ValueError:
-        return False
-
-
-def _scrypt(secret: str, salt: bytes) -> bytes:
-    return hashlib.scrypt(secret.encode(), salt=salt, n=_SCRYPT_N, r=_SCRYPT_R, p=_SCRYPT_P)
+def _scrypt(pin: str, salt: bytes) -> bytes:
+    return hashlib.scrypt(pin.encode(), salt=salt, n=_SCRYPT_N, r=_SCRYPT_R, p=_SCRYPT_P)
 
 
 def _written(data: bytes) -> str:
@@ -87,4 +77,4 @@ def _read(text: str) -> bytes:
     return base64.b64decode(text, altchars=b"-_", validate=True)
 
 
-_NOBODY: Final = hash_secret(secrets.token_urlsafe())
+_NOBODY: Final = hash_pin(secrets.token_urlsafe())

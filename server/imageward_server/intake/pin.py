@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from imageward_server.errors import CaseNotFound
 from imageward_server.intake import audit, cases, throttle
-from imageward_server.intake.credentials import hash_secret, new_pin, verify_secret
+from imageward_server.intake.credentials import hash_pin, new_pin, verify_pin
 from imageward_server.intake.intake import Intake
 from imageward_server.intake.refusals import PageRefusal
 from imageward_server.store.case_tables import case as table
@@ -13,7 +13,7 @@ from imageward_server.store.case_tables import case as table
 def give(intake: Intake, number: str) -> str:
     """Make a case's PIN; one that was given before is not valid any more."""
     pin = new_pin()
-    pin_hash = hash_secret(pin)
+    pin_hash = hash_pin(pin)
     with intake.store.changing() as head:
         head.connection.execute(
             table.update().where(table.c.number == number).values(pin_hash=pin_hash)
@@ -35,7 +35,7 @@ def check(intake: Intake, number: str, pin: str) -> None:
             kept = cases.get(connection, number).pin_hash
         except CaseNotFound:
             kept = None
-    right = verify_secret(pin, kept)
+    right = verify_pin(pin, kept)
     with intake.store.changing() as head:
         if right:
             throttle.forgive(head, subject)

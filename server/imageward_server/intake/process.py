@@ -6,14 +6,17 @@ finds what is banked here by the feed, as it finds any other change.
 
 from __future__ import annotations
 
+import signal
 import threading
+from collections.abc import Callable
 
 import structlog
 import uvicorn
 
+from imageward_server.access import Access
 from imageward_server.app import open_store
 from imageward_server.cage.cage import Cage
-from imageward_server.config import Config, InvalidConfig
+from imageward_server.config import Config, InvalidConfig, reloaded
 from imageward_server.intake.clock import SteadyClock
 from imageward_server.intake.intake import Intake
 from imageward_server.intake.mail import SmtpSender, send_due
@@ -32,13 +35,19 @@ _SHUTDOWN_S = 10
 _DRIFT_S_MAX = 60.0
 
 
-def run(config: Config) -> None:
-    """Serve the pages until SIGTERM or Ctrl-C.
+def run(config: Config, reread: Callable[[], Config]) -> None:
+    """Serve the pages until SIGTERM or Ctrl-C; SIGHUP reads who may sign in again.
+
+    Args:
+        config: the configuration.
+        reread: reads it again; raises InvalidConfig.
 
     Raises:
         InvalidConfig: no intake is configured, or it cannot be used.
         OSError: the store or a port cannot be opened.
     """
+    # For every thread to come: one of them waits for it.
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGHUP])
     clock = SteadyClock()
     store = open_store(config, clock)
     cage = Cage(_PICTURES_AT_ONCE, _SLOW_PICTURES_AT_ONCE)
@@ -48,21 +57,36 @@ def run(config: Config) -> None:
     cage.start()
     job = Job(intake, clock)
     job.start()
+    access = Access(config.access_rules)
+    threading.Thread(target=_reload, args=(config, reread, access), daemon=True).start()
     print(f"imageward-server intake on {intake.settings.listen}", flush=True)  # noqa: T201 - what a person and a supervisor wait for
     try:
-        web_server(intake).run()
+        web_server(intake, access).run()
     finally:
         job.stop()
         cage.close()
         store.close()
 
 
-def web_server(intake: Intake) -> uvicorn.Server:
-    """Make the HTTP server of the pages."""
+def _reload(config: Config, reread: Callable[[], Config], access: Access) -> None:
+    """Read the configuration again whenever SIGHUP comes."""
+    while True:
+        signal.sigwait([signal.SIGHUP])
+        try:
+            config = reloaded(config, reread())
+        except InvalidConfig as error:
+            log.error("configuration not taken; the one before stays in force", error=str(error))  # noqa: TRY400 - the error says all
+            continue
+        access.replace(config.access_rules)
+        log.info("access replaced", credentials=len(config.credentials))
+
+
+def web_server(intake: Intake, access: Access) -> uvicorn.Server:
+    """Make the HTTP server of the pages, for those who may sign in."""
     host, _, port = intake.settings.listen.rpartition(":")
     return uvicorn.Server(
         uvicorn.Config(
-            make_pages(intake),
+            make_pages(intake, access),
             host=host.strip("[]"),
             port=int(port),
             lifespan="off",

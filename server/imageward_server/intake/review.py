@@ -43,7 +43,7 @@ class Decision:
     """What one reviewer says of one picture.
 
     Attributes:
-        reviewer: an account's name.
+        reviewer: a credential's name.
         reason: why it is rejected; None approves.
     """
 

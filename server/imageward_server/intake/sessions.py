@@ -1,6 +1,6 @@
 """Sessions of browsers: a random cookie, kept as a hash, bound to one browser, ended early.
 
-A session is for one role and one subject: a case's number, or an account's name. A cookie
+A session is for one role and one subject: a case's number, or a credential's name. A cookie
 that comes from another browser ends the session, since one of the two has stolen it.
 """
 
@@ -11,6 +11,7 @@ from typing import Final
 
 import sqlalchemy as sa
 
+from imageward_server.access import Role
 from imageward_server.intake.credentials import digest_token, new_token
 from imageward_server.intake.intake import Intake
 from imageward_server.intake.limits import (
@@ -25,8 +26,9 @@ from imageward_server.store.head import Head
 _US: Final = 1_000_000
 UPLOADER: Final = "uploader"
 STATUS: Final = "status"
-PARTNER: Final = "partner"
-REVIEWER: Final = "reviewer"
+PARTNER: Final = str(Role.PARTNER)
+REVIEWER: Final = str(Role.REVIEWER)
+STAFF: Final = (PARTNER, REVIEWER)
 # Role: how long a session lasts, and how long it may lie idle.
 _LIFETIMES_S: Final = {
     UPLOADER: (PERSON_SESSION_S, PERSON_SESSION_S),

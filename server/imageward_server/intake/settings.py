@@ -7,36 +7,12 @@ from __future__ import annotations
 
 import tomllib
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Literal
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from imageward_server.config import InvalidConfig, is_loopback
-from imageward_server.intake.credentials import is_secret_hash
-
-AccountName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,62}$")]
-
-
-class Account(BaseModel):
-    """Who may sign in or call, as what.
-
-    Attributes:
-        role: `partner` opens cases, `reviewer` decides, `frontend` reports uploads.
-        secret_hash: made by `imageward-server intake new-account`.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    role: Literal["partner", "reviewer", "frontend"]
-    secret_hash: str
-
-    @field_validator("secret_hash")
-    @classmethod
-    def _check_hash(cls, text: str) -> str:
-        if not is_secret_hash(text):
-            raise ValueError("is no hash; `imageward-server intake new-account` makes one")
-        return text
 
 
 class IntakeSettings(BaseModel):
@@ -81,9 +57,6 @@ class IntakeSettings(BaseModel):
     smtp_password_file: Path | None = Field(None, description="File of the password.")
     mail_from: str = Field(
         "imageward@localhost", description="Sender of all mail.", pattern=r"^[^@\s]+@[^@\s]+$"
-    )
-    accounts: dict[AccountName, Account] = Field(
-        default_factory=dict, description="Partners, reviewers and frontends by name."
     )
 
     @field_validator("public_url")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Callable
 
 import structlog
 
@@ -16,17 +17,22 @@ from imageward_server.processes.supervisor import Supervisor
 log = structlog.get_logger(__name__)
 
 
-def serve(config: Config, *, take_over: bool) -> int:
+def serve(config: Config, reread: Callable[[], Config], *, take_over: bool) -> int:
     """Serve until told to stop; return the exit code.
 
     Args:
         config: the configuration.
+        reread: reads it again; raises InvalidConfig.
         take_over: serve beside the server that runs on the same data folder and port,
             if there is one, and stop that when this one serves.
 
     Raises:
         OSError: the address cannot be bound, or the data folder not written.
+        InvalidConfig: there is neither TLS nor leave to do without.
     """
+    config.require_transport()
+    if config.is_open:
+        log.warning("no credential is configured: everybody on this machine may do everything")
     # Hashes are personal data: nobody but the server's own user may read them.
     os.umask(0o077)
     config.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -43,9 +49,8 @@ def serve(config: Config, *, take_over: bool) -> int:
                 os.kill(predecessor_pid, signal.SIGTERM)
 
         try:
-            return Supervisor(
-                config.model_copy(update={"listen": listen}), roster, on_serving
-            ).run()
+            config = config.model_copy(update={"listen": listen})
+            return Supervisor(config, roster, on_serving, reread).run()
         finally:
             roster.close()
 

@@ -6,7 +6,8 @@ It knows no gRPC, no store and no index, so that nothing a call does can end it.
    what the first has sealed; once all have, all serve
 2. run: pass on that the store has changed; replace what dies, later each time
 3. restart (SIGUSR2): for each worker start a successor, and stop it when that one serves
-4. stop (SIGTERM): ask all to drain, and wait
+4. reload (SIGHUP): read the configuration again, and tell all workers who may call now
+5. stop (SIGTERM): ask all to drain, and wait
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from imageward_server.config import RELOADABLE, InvalidConfig, reloaded, waiting
 from imageward_server.processes.roster import Roster, WorkerLine
 from imageward_server.processes.worker_link import CHANGED, LOADED, SERVING, Orders
 from imageward_server.processes.worker_process import Stage, WorkerProcess
@@ -40,7 +42,11 @@ CLOSE_S_MAX = 10.0
 # How often a supervisor that takes over looks whether the one before is gone.
 ROSTER_WAIT_S = 0.2
 
-STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+# How often words are offered again to a worker that does not read.
+TELL_WAIT_S = 0.05
+
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+RELOAD_SIGNAL = signal.SIGHUP
 RESTART_SIGNAL = signal.SIGUSR2
 
 
@@ -51,10 +57,18 @@ class Supervisor:
         config: the configuration of every worker, with the port that is reserved.
         roster: where it writes what its workers do.
         on_serving: called once all workers serve for the first time.
+        reread: reads the configuration again; raises InvalidConfig.
     """
 
-    def __init__(self, config: Config, roster: Roster, on_serving: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        config: Config,
+        roster: Roster,
+        on_serving: Callable[[], None],
+        reread: Callable[[], Config],
+    ) -> None:
         self._config = config
+        self._reread = reread
         self._roster = roster
         self._on_serving = on_serving
         self._drain_s_max = config.notice_s + config.grace_s + CLOSE_S_MAX
@@ -90,8 +104,10 @@ class Supervisor:
         os.set_blocking(told, False)
         signal.set_wakeup_fd(told, warn_on_full_buffer=False)
         for number in (*STOP_SIGNALS, RESTART_SIGNAL, signal.SIGCHLD):
-            if signal.getsignal(number) is not signal.SIG_IGN:  # as under nohup
+            if signal.getsignal(number) is not signal.SIG_IGN:  # as a script's `&` sets SIGINT
                 signal.signal(number, lambda *_: None)
+        # Which nohup ignores to let a process stay, and which does not end this one.
+        signal.signal(RELOAD_SIGNAL, lambda *_: None)
         self._selector.register(wake, selectors.EVENT_READ)
         return wake
 
@@ -99,8 +115,22 @@ class Supervisor:
         for number in numbers:
             if number in STOP_SIGNALS:
                 self._stop()
+            elif number == RELOAD_SIGNAL:
+                self._reload()
             elif number == RESTART_SIGNAL:
                 self._begin_restart()
+
+    def _reload(self) -> None:
+        try:
+            fresh = self._reread()
+            self._config, later = reloaded(self._config, fresh), waiting(self._config, fresh)
+        except InvalidConfig as error:
+            log.error("configuration not taken; the one before stays in force", error=str(error))  # noqa: TRY400 - the error says all
+            return
+        log.info("configuration taken", wait_for_restart=later)
+        settings = self._config.model_dump(mode="json", include=set(RELOADABLE))
+        for worker in self._everybody():
+            worker.reload(settings)
 
     def _hear(self, worker: WorkerProcess) -> None:
         changed = False
@@ -222,6 +252,7 @@ class Supervisor:
 
     def _do_what_is_due(self) -> None:
         for worker in self._everybody():
+            worker.flush()
             if worker.kill_if_overdue():
                 self._exit_code = EXIT_FAILED
                 log.error("worker overdue, killed", worker=worker.number, pid=worker.pid)
@@ -233,6 +264,8 @@ class Supervisor:
         """Say how long nothing is due."""
         dues = [place.due_s for place in self._places if not self._stopping]
         dues += [time.monotonic() + ROSTER_WAIT_S] if self._roster.is_behind else []
+        if any(worker.is_behind for worker in self._everybody()):
+            dues += [time.monotonic() + TELL_WAIT_S]
         dues += [worker.kill_due_s for worker in self._everybody()]
         known = [due_s for due_s in dues if due_s is not None]
         return max(min(known) - time.monotonic(), 0) if known else None

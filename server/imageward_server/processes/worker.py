@@ -8,21 +8,32 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import json
 import os
 import signal
 import sys
 import threading
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import structlog
 
 from imageward_index.errors import ImagewardError
 from imageward_server import logs
+from imageward_server.access.certificate_files import InvalidCertificate
 from imageward_server.app import Server
 from imageward_server.config import Config
 from imageward_server.processes.connection_spread import spread_connections
 from imageward_server.processes.load_progress import LoadProgress
-from imageward_server.processes.worker_link import CHANGED, GO, LOAD, LOADED, LOOK, SERVING, Orders
+from imageward_server.processes.worker_link import (
+    CHANGED,
+    GO,
+    LOAD,
+    LOADED,
+    LOOK,
+    RELOAD,
+    SERVING,
+    Orders,
+)
 
 log = structlog.get_logger(__name__)
 
@@ -65,6 +76,7 @@ class Worker:
             on_replaced=_end_for_a_successor,
         )
         self._server = server
+        server.reload(self._config)  # which may have been replaced meanwhile
         server.load(LoadProgress(f"worker {self._number}"))
         self._say(LOADED)
         self._may_serve.wait()
@@ -83,13 +95,21 @@ class Worker:
         with self._writing, contextlib.suppress(BrokenPipeError):
             self._outgoing.write(word + b"\n")
 
+    def _reload(self, changed: dict[str, Any]) -> None:
+        self._config = Config(**(self._config.model_dump() | changed))
+        if self._server is not None:
+            self._server.reload(self._config)
+        log.info("access replaced", credentials=len(self._config.credentials))
+
     def _listen_to_supervisor(self) -> None:
         for line in self._incoming:
-            word = line.strip()
+            word, _, rest = line.strip().partition(b" ")
             if word == LOAD:
                 self._may_load.set()
             elif word == GO:
                 self._may_serve.set()
+            elif word == RELOAD:
+                self._reload(json.loads(rest))
             elif word == LOOK and self._server is not None:
                 self._server.look()
         end_with_supervisor()
@@ -158,7 +178,7 @@ def main() -> None:
     logs.configure(orders.config["log_format"], orders.config["log_level"], worker=orders.number)
     try:
         Worker(orders, incoming, outgoing).run()
-    except (ImagewardError, OSError) as error:
+    except (ImagewardError, InvalidCertificate, OSError) as error:
         print(f"imageward-server: {error}", file=sys.stderr)  # noqa: T201 - the start's last words
         sys.exit(EXIT_FAILED)
     # Everything is closed. Taking the interpreter apart takes a second more, in which a

@@ -18,6 +18,7 @@ CHANGED = b"changed"  # the store has a change that the others may not have seen
 LOAD = b"load"  # open and read the store
 GO = b"go"  # listen and serve
 LOOK = b"look"  # another worker has changed the store
+RELOAD = b"reload"  # before a blank and settings as JSON: take these from now on
 
 
 @dataclass(frozen=True, slots=True)

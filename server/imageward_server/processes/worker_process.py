@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import enum
+import json
 import os
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from typing import Any
 
-from imageward_server.processes.worker_link import GO, LOAD, LOOK, Orders
+from imageward_server.processes.worker_link import GO, LOAD, LOOK, RELOAD, Orders
 
 READ_BYTES = 4096
 
@@ -48,6 +50,7 @@ class WorkerProcess:
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._words = b""
+        self._unsent = b""
         self._input, self.output = self._process.stdin, self._process.stdout
         os.set_blocking(self._input.fileno(), False)
         os.set_blocking(self.output.fileno(), False)
@@ -75,8 +78,22 @@ class WorkerProcess:
         self._tell(GO + b"\n")
 
     def look(self) -> None:
-        """Tell it that the store has changed."""
-        self._tell(LOOK + b"\n")
+        """Tell it that the store has changed, which only saves it the wait for its next poll."""
+        if not self._unsent:
+            self._tell(LOOK + b"\n")
+
+    def reload(self, settings: dict[str, Any]) -> None:
+        """Give it settings that it takes from now on.
+
+        Args:
+            settings: by name, as JSON can hold them.
+        """
+        self._tell(RELOAD + b" " + json.dumps(settings).encode() + b"\n")
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether it has not read all that it was told; `flush` tells it on."""
+        return bool(self._unsent)
 
     def drain(self, within_s: float) -> None:
         """Ask it to end; a second time, to hurry.
@@ -113,8 +130,16 @@ class WorkerProcess:
         self._input.close()
         self.output.close()
 
+    def flush(self) -> None:
+        """Tell it what it could not be told before."""
+        self._tell(b"")
+
     def _tell(self, line: bytes) -> None:
-        # One that is gone is noticed by its end. One that reads nothing has a full pipe:
-        # it then misses a word that only saves it the wait for its next poll.
-        with contextlib.suppress(BrokenPipeError, BlockingIOError):
-            self._input.write(line)
+        self._unsent += line
+        try:
+            while self._unsent:
+                self._unsent = self._unsent[os.write(self._input.fileno(), self._unsent) :]
+        except BlockingIOError:
+            pass  # it reads nothing now; what is left is told later
+        except BrokenPipeError:
+            self._unsent = b""  # it is gone, which is noticed by its end

@@ -11,8 +11,8 @@ from typing import Final
 
 import grpc
 
+from imageward_server.access import identity_of
 from imageward_server.audit.row import REASON_CHARS_MAX, Actor
-from imageward_server.calls.caller import caller_of
 from imageward_server.errors import InvalidRequest
 
 REASON_KEY: Final = "imageward-reason"
@@ -26,7 +26,8 @@ def actor_of(context: grpc.ServicerContext) -> Actor:
     Raises:
         InvalidRequest: the reason is too long, or holds what the audit must not.
     """
-    return Actor(caller_of(context), "", _reason_of(context))
+    identity = identity_of(context)
+    return Actor(identity.name, identity.role, _reason_of(context))
 
 
 def _reason_of(context: grpc.ServicerContext) -> str:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import grpc
 
 from imageward.v1 import case_pb2, case_pb2_grpc
+from imageward_server.access import identity_of
 from imageward_server.admission import Place
 from imageward_server.errors import IntakeNotConfigured
 from imageward_server.intake import audit, cases, links, outbox, platform, stops
-from imageward_server.intake.accounts import Accounts
 from imageward_server.intake.credentials import read_case_number
 from imageward_server.intake.intake import Intake
 from imageward_server.intake.limits import CONTACT_CHARS_MAX, UPLOAD_ID_CHARS_MAX
@@ -19,8 +19,6 @@ from imageward_server.services.messages import timestamp
 from imageward_server.services.paging import make_token, read_token
 from imageward_server.store.case_tables import PictureKind
 
-_PARTNER = "partner"
-_FRONTEND = "frontend"
 _DAY_US = 24 * 3600 * 1_000_000
 _LANGUAGE_DEFAULT = "en"
 
@@ -44,7 +42,6 @@ class CaseService(case_pb2_grpc.CaseServiceServicer):
     def __init__(self, intake: Intake | None, place: Place) -> None:
         self._place = place
         self._optional_intake = intake
-        self._accounts = Accounts(intake.settings.accounts if intake else {})
 
     @property
     def _intake(self) -> Intake:
@@ -58,7 +55,7 @@ class CaseService(case_pb2_grpc.CaseServiceServicer):
         self, request: case_pb2.OpenCaseRequest, context: grpc.ServicerContext
     ) -> case_pb2.OpenCaseResponse:
         """Open a case, and make its link."""
-        intake, partner = self._called_by(context, _PARTNER)
+        intake, partner = self._called_by(context)
         validate.text("contact", request.contact, chars_min=1, chars_max=CONTACT_CHARS_MAX)
         with intake.store.changing() as head:
             number = cases.open_case(
@@ -78,7 +75,7 @@ class CaseService(case_pb2_grpc.CaseServiceServicer):
         self, request: case_pb2.RenewLinkRequest, context: grpc.ServicerContext
     ) -> case_pb2.RenewLinkResponse:
         """Make another link for a case of the partner's own."""
-        intake, partner = self._called_by(context, _PARTNER)
+        intake, partner = self._called_by(context)
         with intake.store.changing() as head:
             number = read_case_number(request.case_number)
             cases.get_own(head.connection, number, partner)
@@ -89,7 +86,7 @@ class CaseService(case_pb2_grpc.CaseServiceServicer):
         self, request: case_pb2.RevokeLinkRequest, context: grpc.ServicerContext
     ) -> case_pb2.RevokeLinkResponse:
         """Make the link of a case useless."""
-        intake, partner = self._called_by(context, _PARTNER)
+        intake, partner = self._called_by(context)
         with intake.store.changing() as head:
             number = read_case_number(request.case_number)
             cases.get_own(head.connection, number, partner)
@@ -100,7 +97,7 @@ class CaseService(case_pb2_grpc.CaseServiceServicer):
         self, request: case_pb2.GetCaseRequest, context: grpc.ServicerContext
     ) -> case_pb2.GetCaseResponse:
         """Return one of the partner's cases."""
-        intake, partner = self._called_by(context, _PARTNER)
+        intake, partner = self._called_by(context)
         with intake.store.reading() as connection:
             number = read_case_number(request.case_number)
             found = cases.get_own(connection, number, partner)
@@ -110,7 +107,7 @@ class CaseService(case_pb2_grpc.CaseServiceServicer):
         self, request: case_pb2.ListCasesRequest, context: grpc.ServicerContext
     ) -> case_pb2.ListCasesResponse:
         """Return a page of the partner's cases."""
-        intake, partner = self._called_by(context, _PARTNER)
+        intake, partner = self._called_by(context)
         size = validate.page_size(request.page_size)
         listing = ("ListCases", partner)
         after = read_token(listing, request.page_token) or ""
@@ -125,7 +122,7 @@ class CaseService(case_pb2_grpc.CaseServiceServicer):
         self, request: case_pb2.ReportPostedRequest, context: grpc.ServicerContext
     ) -> case_pb2.ReportPostedResponse:
         """Open a case of a picture that was posted."""
-        intake, frontend = self._called_by(context, _FRONTEND)
+        intake, frontend = self._called_by(context)
         validate.surfaces([request.surface], intake.surfaces)
         upload_id = validate.text(
             "upload_id", request.upload_id, chars_min=1, chars_max=UPLOAD_ID_CHARS_MAX
@@ -147,7 +144,7 @@ class CaseService(case_pb2_grpc.CaseServiceServicer):
         self, request: case_pb2.ReportActionRequest, context: grpc.ServicerContext
     ) -> case_pb2.ReportActionResponse:
         """Count what became of an upload."""
-        intake, _ = self._called_by(context, _FRONTEND)
+        intake, _ = self._called_by(context)
         validate.surfaces([request.surface], intake.surfaces)
         action = _ACTIONS.get(request.action, StopAction.BLOCKED)
         with intake.store.changing() as head:
@@ -158,16 +155,15 @@ class CaseService(case_pb2_grpc.CaseServiceServicer):
         self, request: case_pb2.AppealEntryRequest, context: grpc.ServicerContext
     ) -> case_pb2.AppealEntryResponse:
         """Put an entry before the reviewers again."""
-        intake, frontend = self._called_by(context, _FRONTEND)
+        intake, frontend = self._called_by(context)
         entry_id = validate.entry_id(request.entry_id)
         with self._place():
             number = platform.appeal(intake, request.image, opener=frontend, entry_id=entry_id)
         return case_pb2.AppealEntryResponse(case_number=number)
 
-    def _called_by(self, context: grpc.ServicerContext, role: str) -> tuple[Intake, str]:
-        """Return the intake and the name of the caller, who has the role."""
-        intake = self._intake
-        return intake, self._accounts.require_role(context, role)
+    def _called_by(self, context: grpc.ServicerContext) -> tuple[Intake, str]:
+        """Return the intake and the name of the caller."""
+        return self._intake, identity_of(context).name
 
 
 def _case_message(intake: Intake, found: CaseRecord) -> case_pb2.Case:

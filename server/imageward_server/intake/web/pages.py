@@ -13,6 +13,7 @@ from starlette.responses import FileResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
+from imageward_server.access import Access
 from imageward_server.errors import CaseNotFound
 from imageward_server.intake.intake import Intake
 from imageward_server.intake.refusals import PageRefusal
@@ -29,9 +30,9 @@ log = structlog.get_logger(__name__)
 _STYLE = Path(__file__).parent / "style.css"
 
 
-def make_pages(intake: Intake) -> ASGIApp:
-    """Build the pages of an intake."""
-    site = Site(intake)
+def make_pages(intake: Intake, access: Access) -> ASGIApp:
+    """Build the pages of an intake, for those who may sign in."""
+    site = Site(intake, access)
     groups = (PersonPages, StatusPages, StaffPages, ConsolePages, PartnerPages)
     routes = [route for group in groups for route in group(site).routes()]
     app = Starlette(

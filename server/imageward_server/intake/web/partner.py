@@ -115,7 +115,7 @@ class PartnerPages:
         """Return the case that a page is of.
 
         Raises:
-            PageRefusal: there is none, or another account opened it.
+            PageRefusal: there is none, or another partner opened it.
         """
         partner = self._site.subject_of(request, PARTNER)
         try:

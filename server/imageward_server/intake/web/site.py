@@ -9,11 +9,11 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
+from imageward_server.access import Access, Identity, Role
 from imageward_server.intake import sessions
-from imageward_server.intake.accounts import Accounts
 from imageward_server.intake.intake import Intake
 from imageward_server.intake.refusals import PageRefusal
-from imageward_server.intake.sessions import Session
+from imageward_server.intake.sessions import STAFF, Session
 from imageward_server.intake.web.forms import read_fields
 from imageward_server.intake.web.security import Visitors, browser_of
 from imageward_server.intake.words import LANGUAGES, say
@@ -28,11 +28,12 @@ class Site:
 
     Args:
         intake: what the pages are of.
+        access: who may sign in.
     """
 
-    def __init__(self, intake: Intake) -> None:
+    def __init__(self, intake: Intake, access: Access) -> None:
         self.intake = intake
-        self.accounts = Accounts(intake.settings.accounts)
+        self.access = access
         self.visitors = Visitors(intake.key_for("visitors"), is_https=intake.settings.is_https)
         self._templates = Environment(
             loader=PackageLoader("imageward_server.intake.web"),
@@ -103,9 +104,15 @@ class Site:
             PageRefusal: none, or it has ended.
         """
         found = sessions.find(self.intake, self.visitors.cookie_of(request), browser_of(request))
-        if found is None or found.role != role:
+        if found is None or found.role != role or not self._may_stay(found):
             raise PageRefusal(f"signed_out_{role}", 401)
         return found.subject
+
+    def _may_stay(self, session: Session) -> bool:
+        """Tell whether whoever has signed in may still: a credential can be revoked."""
+        if session.role not in STAFF:
+            return True
+        return self.access.has(Identity(session.subject, Role(session.role)))
 
     def begin_session(self, head: Head, request: Request, session: Session, to: str) -> Response:
         """Begin a session under a new cookie, and send the visitor on."""

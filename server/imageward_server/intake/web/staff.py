@@ -13,7 +13,7 @@ from imageward_server.intake.refusals import PageRefusal
 from imageward_server.intake.sessions import PARTNER, REVIEWER, Session
 from imageward_server.intake.web.site import Site
 
-# Where an account of a role begins.
+# Where a role begins.
 _HOMES = {PARTNER: "/partner", REVIEWER: "/review"}
 
 
@@ -40,7 +40,7 @@ class StaffPages:
         return self._site.page(request, "staff_sign_in.html")
 
     async def sign_in(self, request: Request) -> Response:
-        """Begin a session of an account, if the secret is its own."""
+        """Begin a session of a credential, if the secret is its own."""
         fields = await self._site.own_fields(request)
         return await run_in_threadpool(self._sign_in, request, fields)
 
@@ -56,17 +56,17 @@ class StaffPages:
         intake = self._site.intake
         with intake.store.reading() as connection:
             throttle.require_unlocked(connection, subject, intake.now_us())
-        account = self._site.accounts.verify(name, secret)
+        identity = self._site.access.sign_in(name, secret)
         with intake.store.changing() as head:
-            if account is None:
+            if identity is None:
                 throttle.note_failure(head, subject)
             else:
                 throttle.forgive(head, subject)
-                audit.record(head, Actor(name, account.role), "sign in")
-        if account is None:
+                audit.record(head, Actor(name, identity.role), "sign in")
+        if identity is None:
             raise PageRefusal("secret_wrong", 403)
-        if account.role not in _HOMES:
+        if identity.role not in _HOMES:
             raise PageRefusal("role_has_no_pages", 403)
         with intake.store.changing() as head:
-            session = Session(account.role, name)
-            return self._site.begin_session(head, request, session, _HOMES[account.role])
+            session = Session(identity.role, name)
+            return self._site.begin_session(head, request, session, _HOMES[identity.role])
