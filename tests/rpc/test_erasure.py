@@ -275,7 +275,15 @@ def test_a_server_without_the_right_key_does_not_start(
     make_key_file(tmp_path / "other.key")
     wrong = ("--store-key-file", str(tmp_path / "other.key"), *key_flags[2:])
     store = (server.data_dir / FILE_NAME).read_bytes()
-    command = [sys.executable, "-m", "imageward_server", "serve", "--listen", "127.0.0.1:0"]
+    command = [
+        sys.executable,
+        "-m",
+        "imageward_server",
+        "serve",
+        "--insecure",
+        "--listen",
+        "127.0.0.1:0",
+    ]
     command += ["--data-dir", str(server.data_dir)]
     for flags, said in (((), "no key is given"), (wrong, "does not open")):
         ended = subprocess.run(
