@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from conftest import Start
 
 ENTRIES, ERASED, BATCH = 1_000, 250, 250
-PATIENCE_S = 60
+PATIENCE_S = 120
 SEEN_BYTES = 8
 SERVER = ("--workers", "2", "--seal-codes", "300", "--erase-after-h", "0", "--erase-every-s", "0.2")
 
