@@ -7,7 +7,6 @@ reader and turns writer fails when another wrote in between.
 
 from __future__ import annotations
 
-import random
 import sqlite3
 import time
 from collections.abc import Iterator
@@ -19,15 +18,11 @@ import sqlalchemy as sa
 from sqlalchemy import event
 
 from imageward_server.errors import DataCorrupt, StoreIncompatible, StoreUnavailable
+from imageward_server.store.turn import ask_until, next_to_write
 
 FILE_NAME = "imageward.sqlite3"
 # How long a writer waits for its turn, and a statement for another's checkpoint.
 BUSY_TIMEOUT_MS = 15_000
-# How often a waiting writer asks, at least and at most. SQLite's own wait asks ten
-# times a second after a while and then hardly ever hits the gap between two
-# transactions of busy writers whose disk is slow; the spread keeps waiting writers
-# from asking in step.
-_TURN_ASKED_S = (0.001, 0.004)
 _DAMAGED = "the store's file is damaged; stop the server and restore the last backup"
 # The lower byte of SQLite's error codes is the kind; the upper ones say more of it.
 _KIND_MASK = 0xFF
@@ -200,6 +195,8 @@ def _translated() -> Iterator[None]:
         yield
     except sa.exc.TimeoutError as error:
         raise StoreUnavailable("every connection to the store is busy; try again") from error
+    except TimeoutError as error:
+        raise StoreUnavailable(f"{error}; try again") from error
     except sa.exc.DatabaseError as error:
         if _says_corrupt(error.orig):
             raise DataCorrupt(_DAMAGED) from error
@@ -241,21 +238,23 @@ def _begin_sqlite(connection: sa.Connection) -> None:
 
 
 def _begin_as_writer(connection: sa.Connection) -> None:
-    """Take the turn to write, asking often: all who wait then come next equally likely."""
+    database = Path(connection.engine.url.database or "")
+    end_s = time.monotonic() + BUSY_TIMEOUT_MS / 1000
+    # The wait is in `turn`, which asks oftener than SQLite does.
     connection.exec_driver_sql("PRAGMA busy_timeout=0")
-    end = time.monotonic() + BUSY_TIMEOUT_MS / 1000
     try:
-        while not _took_turn(connection, last=time.monotonic() >= end):
-            time.sleep(random.uniform(*_TURN_ASKED_S))  # noqa: S311 - no secret hangs on it
+        with next_to_write(database, end_s):
+            if not ask_until(lambda: _begun(connection), end_s):
+                raise TimeoutError("another writer was inside all the time")
     finally:
         connection.exec_driver_sql(f"PRAGMA busy_timeout={BUSY_TIMEOUT_MS}")
 
 
-def _took_turn(connection: sa.Connection, *, last: bool) -> bool:
+def _begun(connection: sa.Connection) -> bool:
     try:
         connection.exec_driver_sql("BEGIN IMMEDIATE")
     except sa.exc.OperationalError as error:
-        if last or _kind(error.orig) != sqlite3.SQLITE_BUSY:
+        if _kind(error.orig) != sqlite3.SQLITE_BUSY:
             raise
         return False
     return True
