@@ -30,8 +30,12 @@ def begin(head: Head, vault: Vault | None) -> Codes:
     if vault is None:
         raise KeysUnusable("no key is given; set store_key_file or IMAGEWARD_STORE_KEY")
     vault.make(standing.store_id)
+    keys = vault.entry_keys(standing.store_id)
+    if standing.serial and not keys.has(standing.serial):
+        # The last entry may be erased already; without a key the folder would look old.
+        keys.make([standing.serial])
     head.connection.execute(table.update().values(encryption=Encryption.UNDER_WAY))
-    return SealedCodes(vault.entry_keys(standing.store_id), vault.request_key(standing.store_id))
+    return SealedCodes(keys, vault.request_key(standing.store_id))
 
 
 def encrypt_next(head: Head, codes: Codes, after_id: int) -> list[int]:

@@ -316,3 +316,23 @@ def test_a_folder_of_keys_that_is_behind_is_refused(
     store.close()
     with pytest.raises(KeysUnusable, match="older than the store"):
         open_with(Vault(tmp_path / "older", MASTER))
+
+
+def test_a_store_whose_last_entry_was_erased_in_clear_can_be_encrypted(
+    open_with: Open, vault: Vault, clock: Clock, make_entries: MakeEntries
+) -> None:
+    """That it has no key does not make the folder of the keys look older than the store."""
+    store = open_with(None)
+    ids, new = fill(store, make_entries), make_entries(30)
+    store.set_state(ids[-1:], EntryState.WITHDRAWN)
+    clock.now_s += ERASE_AFTER_S
+    assert erase(store) == 1
+    store.close()
+    for _ in range(2):  # again, it changes nothing
+        whole = Store(store.url, vault=vault)
+        whole.encrypt(lambda _: None)
+        whole.close()
+    reopened = open_with(vault)
+    assert [reopened.get_fingerprint(one) for one in ids[:-1]] == [
+        one.fingerprint for one in new[:-1]
+    ]
