@@ -8,8 +8,8 @@ PROTOS := $(wildcard protos/imageward/v1/*.proto)
 # What `make breaking` compares the contract with.
 AGAINST ?= main
 
-.PHONY: help venv demo demo-case bench serve stop test browser-tests year campaign fuzz soak \
-        rolling rotations workers overload abuse check fmt protos breaking clean
+.PHONY: help venv demo demo-case bench serve stop test browser-tests monitoring-tools year campaign \
+        fuzz soak rolling rotations workers overload abuse check fmt protos breaking clean
 
 help:  ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -86,6 +86,10 @@ browser-tests: $(STAMP)  ## Install Debian's Chromium if it is missing, walk the
 	@command -v chromedriver >/dev/null && command -v chromium >/dev/null \
 	  || { apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium chromium-driver; }
 	$(BIN)/python -m pytest tests/intake/test_browser.py
+
+monitoring-tools: $(STAMP)  ## Fetch Debian's prometheus and promtool into .venv, for the tests
+	@mkdir -p $(VENV)/debian
+	cd $(VENV)/debian && apt-get download -qq prometheus && dpkg-deb -x prometheus_*.deb .
 
 year: $(STAMP)  ## Simulate a year of 10,000 cases of the intake
 	IMAGEWARD_YEAR_CASES=10000 $(BIN)/python -m pytest tests/intake/test_year.py -s

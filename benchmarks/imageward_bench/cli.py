@@ -25,6 +25,7 @@ from imageward_bench.index_bench import index
 from imageward_bench.load.agreement import agree
 from imageward_bench.load.command import load
 from imageward_bench.lookups import lookups
+from imageward_bench.metrics_cost import metrics_cost
 from imageward_bench.overload_command import overload
 from imageward_bench.peers.command import peers
 from imageward_bench.report.compare import compare
@@ -123,6 +124,7 @@ app.command()(abuse)
 app.command()(overload)
 app.command()(cage)
 app.command()(lookups)
+app.command("metrics-cost")(metrics_cost)
 app.command()(fuzz)
 app.command()(rolling)
 app.command()(soak)

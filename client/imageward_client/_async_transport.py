@@ -17,6 +17,7 @@ from imageward_client._patience import Budget, Patience
 from imageward_client._pool import Pool, expect_channels
 from imageward_client._rebuild import from_rpc_error
 from imageward_client._rpc import CHECK_STREAM, serialize
+from imageward_client._tracing import traced
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Callable
@@ -62,20 +63,22 @@ class AsyncTransport:
         )
         timeout_s = self._timeout_s if timeout_s is None else timeout_s
         patience = Patience(self._retry, self._budget, timeout_s)
-        while True:
-            try:
-                response = await method(
-                    call.request, timeout=patience.left_s, metadata=self._metadata
-                )
-            except RpcError as error:
-                refusal = from_rpc_error(error)
-                pause_s = patience.pause_s(refusal)
-                if pause_s is None:
-                    raise refusal from error
-            else:
-                self._budget.answered()
-                return call.read(response)
-            await asyncio.sleep(pause_s)
+        with traced(call.rpc) as trace:
+            metadata = (*self._metadata, *trace)
+            while True:
+                try:
+                    response = await method(
+                        call.request, timeout=patience.left_s, metadata=metadata
+                    )
+                except RpcError as error:
+                    refusal = from_rpc_error(error)
+                    pause_s = patience.pause_s(refusal)
+                    if pause_s is None:
+                        raise refusal from error
+                else:
+                    self._budget.answered()
+                    return call.read(response)
+                await asyncio.sleep(pause_s)
 
     async def pages(
         self, fetch: Callable[[str], Call[Any, Page[Item]]], timeout_s: float | None
@@ -100,7 +103,10 @@ class AsyncTransport:
                 response_deserializer=CHECK_STREAM.response.FromString,
             )
             timeout_s = STREAM_TIMEOUT_S if timeout_s is None else timeout_s
-            responses = method(requests, timeout=timeout_s, metadata=self._metadata)
+            # A stream's span ends with its sending: what is yielded from may be left anywhere.
+            with traced(CHECK_STREAM) as trace:
+                metadata = (*self._metadata, *trace)
+                responses = method(requests, timeout=timeout_s, metadata=metadata)
             try:
                 async for response in responses:
                     yield stream_answer(response)

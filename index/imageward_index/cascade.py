@@ -18,6 +18,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -69,6 +70,7 @@ PASS_COST_S: Final = {
 }
 """What a pass takes on a quiet core. One that does not fit into the time left is not begun."""
 
+_NOTHING: Final = nullcontext()
 _CANDIDATE_COST_S: Final = 0.0002
 _VERIFY_COST_S: Final = 0.0005
 _REFINE_COST_S: Final = 0.002
@@ -90,6 +92,15 @@ class _Verified(NamedTuple):
     alignment: Alignment
 
 
+Watch = Callable[[Pass], AbstractContextManager[object]]
+"""Is there while a pass runs: whoever wants to know how long each takes."""
+
+
+def unwatched(_step: Pass) -> AbstractContextManager[object]:
+    """Watch nothing."""
+    return _NOTHING
+
+
 def is_certain(finding: Finding) -> bool:
     """Whether a finding is certain."""
     return finding.certain
@@ -103,6 +114,7 @@ def look_up(
     last: Pass = THOROUGH,
     suffices: Callable[[Finding], bool] = is_certain,
     clock: Callable[[], float] = time.monotonic,
+    watch: Watch = unwatched,
 ) -> Answer:
     """Run the passes up to `last` until a finding suffices or the budget is spent.
 
@@ -118,6 +130,7 @@ def look_up(
         suffices: whether a finding ends the cascade; a caller may know findings that
             change nothing.
         clock: tells the time, in seconds.
+        watch: is there while each pass runs.
     """
     budget = Budget(budget_s, clock)
     findings = Findings()
@@ -127,8 +140,9 @@ def look_up(
             if step > last or any(map(suffices, findings)):
                 break
             budget.require(PASS_COST_S[step])
-            for finding in _run(step, picture, bank, budget):
-                findings.keep(finding)
+            with watch(step):
+                for finding in _run(step, picture, bank, budget):
+                    findings.keep(finding)
             ran.append(step)
     except OutOfTime:
         return Answer(findings.sorted(), tuple(ran), complete=any(map(suffices, findings)))

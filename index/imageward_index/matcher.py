@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from imageward_index.answer import Finding, Pass
-from imageward_index.cascade import look_up
+from imageward_index.cascade import Watch, look_up, unwatched
 from imageward_index.entry_id import bank_number_of
 from imageward_index.fingerprint import Fingerprint
 from imageward_index.index import Index
@@ -53,6 +53,8 @@ class Decision:
         entry_ids: the entries behind a BLOCK or REVIEW, nearest first, at most 100.
         logged_entry_ids: found in banks that only log, nearest first, at most 100.
         quality: of the image or hash, 0..100, where it is known.
+        found_by: the pass that found the first of the entries behind the verdict, or else of
+            the logged ones; None where there are none.
     """
 
     verdict: Verdict
@@ -60,6 +62,7 @@ class Decision:
     entry_ids: tuple[int, ...] = ()
     logged_entry_ids: tuple[int, ...] = ()
     quality: int | None = None
+    found_by: Pass | None = None
 
     @property
     def low_quality(self) -> bool:
@@ -73,6 +76,7 @@ class _Meaning(NamedTuple):
     entry_id: int
     action: Action
     sure: bool
+    found_by: Pass
 
 
 class Matcher:
@@ -81,11 +85,13 @@ class Matcher:
     Args:
         hashes: whole-image hashes, 256 bits.
         codes: regional codes, 64 bits, with each entry's fingerprint attached.
+        watch: is there while each pass over an image, and each search for hashes, runs.
     """
 
-    def __init__(self, hashes: Index, codes: Index) -> None:
+    def __init__(self, hashes: Index, codes: Index, watch: Watch = unwatched) -> None:
         self._hashes = hashes
         self._codes = codes
+        self._watch = watch
 
     def check_image(
         self, picture: Parts, selection: Selection, budget_s: float = math.inf
@@ -98,7 +104,7 @@ class Matcher:
             return policy.action is strongest and _is_sure(finding, policy)
 
         banks = self._banks(selection)
-        answer = look_up(picture, banks, budget_s=budget_s, suffices=suffices)
+        answer = look_up(picture, banks, budget_s=budget_s, suffices=suffices, watch=self._watch)
         completeness = Completeness.COMPLETE if answer.complete else Completeness.CUT_SHORT
         meanings = _meanings(answer.findings, selection)
         return _decide(meanings, picture.whole.quality, completeness)
@@ -116,7 +122,8 @@ class Matcher:
         banks = self._banks(selection)
         decisions = [_decide((), quality, Completeness.HASH_ONLY) for quality in qualities]
         for start in range(0, len(codes), QUERIES_PER_BLOCK):
-            rows, ids, _ = banks.find_hashes(codes[start : start + QUERIES_PER_BLOCK])
+            with self._watch(Pass.WHOLE):
+                rows, ids, _ = banks.find_hashes(codes[start : start + QUERIES_PER_BLOCK])
             for row, near in _group(rows, ids):
                 quality = qualities[start + row]
                 meanings = _whole_meanings(near, selection, sure=not _is_low(quality))
@@ -128,7 +135,11 @@ class Matcher:
     ) -> tuple[list[Finding], Completeness]:
         """List what every pass finds in an image, the surest first, at most 100."""
         answer = look_up(
-            picture, self._banks(selection), budget_s=budget_s, suffices=lambda _: False
+            picture,
+            self._banks(selection),
+            budget_s=budget_s,
+            suffices=lambda _: False,
+            watch=self._watch,
         )
         completeness = Completeness.COMPLETE if answer.complete else Completeness.CUT_SHORT
         return list(answer.findings[:MATCHES_MAX]), completeness
@@ -185,13 +196,13 @@ def _meanings(findings: Iterable[Finding], selection: Selection) -> list[_Meanin
         # A whole hash without detail is near many others: a person must look before
         # anybody's upload is stopped for it, whatever the bank wants of parts.
         if sure or finding.coverage is None or policy.review_doubtful:
-            meanings.append(_Meaning(finding.entry_id, policy.action, sure))
+            meanings.append(_Meaning(finding.entry_id, policy.action, sure, finding.found_by))
     return meanings
 
 
 def _whole_meanings(ids: Iterable[int], selection: Selection, *, sure: bool) -> list[_Meaning]:
     policy_of = selection.policy_of
-    return [_Meaning(one, policy_of[bank_number_of(one)].action, sure) for one in ids]
+    return [_Meaning(one, policy_of[bank_number_of(one)].action, sure, Pass.WHOLE) for one in ids]
 
 
 def _decide(
@@ -201,15 +212,20 @@ def _decide(
     if not meanings:
         verdict = Verdict.INCONCLUSIVE if _is_low(quality) else Verdict.ALLOW
         return Decision(verdict, completeness, quality=quality)
-    sure = [one.entry_id for one in meanings if one.action is Action.BLOCK and one.sure]
-    unsure = [one.entry_id for one in meanings if one.action is Action.BLOCK and not one.sure]
-    reviewing = [one.entry_id for one in meanings if one.action is Action.REVIEW]
-    logged = [one.entry_id for one in meanings if one.action is Action.LOG]
+    sure = [one for one in meanings if one.action is Action.BLOCK and one.sure]
+    unsure = [one for one in meanings if one.action is Action.BLOCK and not one.sure]
+    reviewing = [one for one in meanings if one.action is Action.REVIEW]
+    logged = [one for one in meanings if one.action is Action.LOG]
     behind = sure or [*unsure, *reviewing]
     if behind:
         verdict = Verdict.BLOCK if sure else Verdict.REVIEW
     else:
         verdict = Verdict.INCONCLUSIVE if _is_low(quality) else Verdict.ALLOW
     return Decision(
-        verdict, completeness, tuple(behind[:MATCHES_MAX]), tuple(logged[:MATCHES_MAX]), quality
+        verdict,
+        completeness,
+        tuple(one.entry_id for one in behind[:MATCHES_MAX]),
+        tuple(one.entry_id for one in logged[:MATCHES_MAX]),
+        quality,
+        (behind or logged)[0].found_by,
     )

@@ -20,6 +20,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from imageward.v1 import bank_pb2_grpc, case_pb2_grpc, match_pb2_grpc
+from imageward_index.errors import ImagewardError
 from imageward_server.access import Access
 from imageward_server.access.certificate_files import certificate_files
 from imageward_server.access.tls import ServerTls
@@ -27,7 +28,7 @@ from imageward_server.admission import Admission
 from imageward_server.audit.checkpointer import Checkpointer
 from imageward_server.audit.evidence import write_checkpoint
 from imageward_server.audit.keys import load_keys
-from imageward_server.audit.row import Checkpoint
+from imageward_server.audit.row import SERVER, Checkpoint
 from imageward_server.cage.cage import Cage
 from imageward_server.calls import threads, transport
 from imageward_server.calls.interceptor import CallInterceptor
@@ -42,6 +43,10 @@ from imageward_server.replica import Progress, Replica
 from imageward_server.services.bank import BankService
 from imageward_server.services.case import CaseService
 from imageward_server.services.match import MatchService
+from imageward_server.sight.health_port import HealthPort
+from imageward_server.sight.meters import Meters, NoMeters, PageMeters
+from imageward_server.sight.sampler import Sampler
+from imageward_server.sight.tracing import open_spans
 from imageward_server.store import Store
 from imageward_server.store.engine import check_file, store_url
 
@@ -60,6 +65,7 @@ class Server:
         hasher: what opens images; a cage of processes if None.
         share_port: let other processes of this user listen on the same port.
         announce: called when this process has changed the store, to tell the others.
+        meters: what is counted into; nothing is counted without them.
         on_replaced: called when the store is not the one that was loaded any more; from
             then on every call is refused.
     """
@@ -71,9 +77,12 @@ class Server:
         *,
         share_port: bool = False,
         announce: Callable[[], None] = lambda: None,
+        meters: Meters | None = None,
         on_replaced: Callable[[], None] = lambda: None,
     ) -> None:
         self._config = config
+        self._meters = meters or NoMeters()
+        self._spans = open_spans(config.traces_endpoint, config.traces_share)
         self._hasher = hasher or Cage(
             config.cage_cells or config.compute_threads, config.cage_slow_cells
         )
@@ -100,10 +109,21 @@ class Server:
             caller_calls_per_s=config.caller_calls_per_s,
         )
         self._interceptor = CallInterceptor(
-            self._lifecycle, self._admission, self._access, config.deadline_s
+            self._lifecycle,
+            self._admission,
+            self._access,
+            config.deadline_s,
+            self._meters,
+            self._spans,
+        )
+        self._sampler = (
+            Sampler(self._meters, self._replica, self._admission.gate, self._hasher)
+            if isinstance(self._meters, PageMeters)
+            else None
         )
         self._grpc = self._build(share_port=share_port)
         self._hastened = threading.Event()
+        self.health_port: HealthPort | None = None
         self.port = 0
 
     def start(self, report: Progress) -> None:
@@ -132,6 +152,9 @@ class Server:
                 f"cannot listen on {self._config.listen}; is another server there?"
             ) from error
         self._grpc.start()
+        if self._config.health_listen:
+            self.health_port = HealthPort(self._lifecycle.health, self._config.health_listen)
+            log.info("probes answered", port=self.health_port.port)
 
     def load(self, report: Progress) -> None:
         """Read the store, and follow its changes from then on.
@@ -161,6 +184,8 @@ class Server:
 
     def serve(self) -> None:
         """Take calls from now on."""
+        if self._sampler:
+            self._sampler.start()
         self._lifecycle.serve()
         log.info("serving", port=self.port)
 
@@ -168,6 +193,14 @@ class Server:
         """Take from a configuration what may change while the server runs."""
         self._access.replace(config.access_rules)
         self._admission.rates.calls_per_s = config.caller_calls_per_s
+
+    def audit_reload(self) -> None:
+        """Write to the audit that the configuration was read again."""
+        try:
+            self._store.audit(SERVER, "reload")
+        except ImagewardError:
+            # What was reloaded holds: a credential that was revoked must not wait for this.
+            log.exception("reload not audited")
 
     def look(self) -> None:
         """Look for changes by other processes now, and not at the next poll."""
@@ -185,12 +218,17 @@ class Server:
         self._hastened.wait(self._config.notice_s)
         self._lifecycle.drain()
         self._grpc.stop(0 if self._hastened.is_set() else self._config.grace_s).wait()
+        if self.health_port:
+            self.health_port.close()
         self._interceptor.close()
+        if self._sampler:
+            self._sampler.stop()
         self._hasher.close()
         self._eraser.stop()
         self._replica.stop()
         self._checkpointer.stop()
         self._store.close()
+        self._spans.close()
         log.info("stopped")
 
     def _bind(self) -> int:
@@ -221,14 +259,27 @@ class Server:
                 ("grpc.so_reuseport", int(share_port)),
             ],
         )
-        place = self._admission.place
+        place = self._spans.place(self._admission.place)
+        hasher = self._spans.hasher(self._hasher)
         match_pb2_grpc.add_MatchServiceServicer_to_server(
-            MatchService(self._replica, self._hasher, config.surfaces, place), server
+            MatchService(
+                self._replica, hasher, config.surfaces, place, self._meters, self._spans.search
+            ),
+            server,
         )
         bank_pb2_grpc.add_BankServiceServicer_to_server(
-            BankService(self._store, self._replica, self._hasher, config.surfaces, place), server
+            BankService(
+                self._store,
+                self._replica,
+                hasher,
+                config.surfaces,
+                place,
+                self._meters,
+                self._spans.search,
+            ),
+            server,
         )
-        intake = open_intake(config, self._store, self._hasher)
+        intake = open_intake(config, self._store, hasher)
         case_pb2_grpc.add_CaseServiceServicer_to_server(CaseService(intake, place), server)
         health_pb2_grpc.add_HealthServicer_to_server(self._lifecycle.health, server)
         health_name = health_pb2.DESCRIPTOR.services_by_name["Health"].full_name

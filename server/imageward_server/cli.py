@@ -91,6 +91,10 @@ NoticeS = Annotated[float | None, typer.Option(help=_field_help("notice_s"))]
 GraceS = Annotated[float | None, typer.Option(help=_field_help("grace_s"))]
 AuditKeyFile = Annotated[Path | None, typer.Option(help=_field_help("audit_key_file"))]
 IntakeConfig = Annotated[Path | None, typer.Option(help=_field_help("intake_config"))]
+HealthListen = Annotated[str | None, typer.Option(help=_field_help("health_listen"))]
+MetricsListen = Annotated[str | None, typer.Option(help=_field_help("metrics_listen"))]
+TracesEndpoint = Annotated[str | None, typer.Option(help=_field_help("traces_endpoint"))]
+TracesShare = Annotated[float | None, typer.Option(help=_field_help("traces_share"))]
 LogFormat = Annotated[str | None, typer.Option(help=_field_help("log_format") + " text or json.")]
 LogLevel = Annotated[
     str | None, typer.Option(help=_field_help("log_level") + " debug, info, warning or error.")
@@ -140,6 +144,10 @@ def serve(
     grace_s: GraceS = None,
     audit_key_file: AuditKeyFile = None,
     intake_config: IntakeConfig = None,
+    health_listen: HealthListen = None,
+    metrics_listen: MetricsListen = None,
+    traces_endpoint: TracesEndpoint = None,
+    traces_share: TracesShare = None,
     log_format: LogFormat = None,
     log_level: LogLevel = None,
     take_over: TakeOver = False,

@@ -176,6 +176,24 @@ class Config(BaseSettings):
     intake_config: Path | None = Field(
         None, description="TOML file of the intake. Without it there is no intake."
     )
+    health_listen: str = Field(
+        "",
+        description="Address and port for probes that speak no TLS; health alone. Empty: none.",
+        pattern=r"^$|^.+:[0-9]{1,5}$",
+    )
+    metrics_listen: str = Field(
+        "",
+        description="Address and port that Prometheus scrapes. Empty: nothing is counted.",
+        pattern=r"^$|^.+:[0-9]{1,5}$",
+    )
+    traces_endpoint: str = Field(
+        "",
+        description="URL of an OTLP receiver (gRPC) for traces. Empty: none are made.",
+        pattern=r"^$|^https?://.+$",
+    )
+    traces_share: float = Field(
+        1.0, ge=0, le=1, description="Share of calls traced where the client has not decided."
+    )
     log_format: Literal["text", "json"] = Field("text", description="How log lines look.")
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="The least severe log lines to write."

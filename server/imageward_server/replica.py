@@ -91,6 +91,7 @@ class Replica:
         self.sealers = (self._hash_sealer, self._code_sealer)
         self._banks = BankSet()
         self._revision = 0
+        self._current_at = self._changed_at = time.monotonic()
         self._applying = threading.Lock()
         self._advanced = threading.Condition()
         self._stopping = threading.Event()
@@ -101,6 +102,16 @@ class Replica:
     def revision(self) -> int:
         """The last change that every search sees."""
         return self._revision
+
+    @property
+    def current_at(self) -> float:
+        """When it last knew that it has every change of the store, on `time.monotonic`."""
+        return self._current_at
+
+    @property
+    def changed_at(self) -> float:
+        """When a change was last applied, on `time.monotonic`."""
+        return self._changed_at
 
     @property
     def banks(self) -> BankSet:
@@ -163,8 +174,11 @@ class Replica:
 
     def _read_feed(self) -> None:
         with self._applying:
+            asked_at = time.monotonic()
             while page := self._store.changes_after(self._revision):
                 self._apply(page)
+                asked_at = time.monotonic()
+            self._current_at = asked_at
 
     def wait_for(self, revision: int, timeout_s: float) -> None:
         """Return once searches see this revision.
@@ -237,6 +251,7 @@ class Replica:
     def _publish(self, revision: int) -> None:
         with self._advanced:
             self._revision = revision
+            self._changed_at = time.monotonic()
             self._advanced.notify_all()
 
     def _follow(self) -> None:
@@ -246,6 +261,7 @@ class Replica:
             # missed, and is looked for again.
             self._told.clear()
             try:
+                asked_at = time.monotonic()
                 seen = self._revision  # first: another thread may read on meanwhile
                 store_id, revision = self._store.position()
                 if store_id != self._store_id or revision < seen:
@@ -254,6 +270,8 @@ class Replica:
                     return
                 if revision > self._revision:
                     self._read_feed()
+                else:
+                    self._current_at = asked_at
             except Exception:
                 # Checks go on from memory; the next round tries again. Whatever it was:
                 # a follower that ended would leave them behind for ever, unnoticed.

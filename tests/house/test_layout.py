@@ -64,12 +64,14 @@ def test_the_top_holds_the_five_roots_and_tests() -> None:
 
 
 def test_each_root_holds_one_package() -> None:
-    """A root of sources has its package and nothing else to import."""
+    """A root of sources has its package and nothing else to import; `deploy` has no code."""
     held = {
         root: sorted(path.name for path in (ROOT / root).iterdir() if path.name[0] not in "._")
         for root in ROOTS
     }
+    held["server"].remove("deploy")
     assert held == {root: [package] for root, package in ROOTS.items()}
+    assert list((ROOT / "server" / "deploy").rglob("*.py")) == []
 
 
 def test_the_arrows_between_packages() -> None:

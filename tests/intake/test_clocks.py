@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -15,6 +16,8 @@ from imageward_server.intake.metrics import Metrics
 from imageward_server.intake.reception import Arrival
 from imageward_server.intake.records import CaseState
 from imageward_server.intake.steward import Standing, Steward
+from imageward_server.sight.catalogue import INTAKE_ALARMED, INTAKE_OLDEST_WAIT
+from imageward_server.sight.ledger import INTAKE_PAGE, read_file
 
 if TYPE_CHECKING:
     from conftest import Clock, People, Postman
@@ -44,12 +47,17 @@ def test_an_unreviewed_picture_is_gone_before_seven_days_and_not_early(
 
 
 def test_alarms_are_raised_once_each_and_shown(
-    people: People, steward: Steward, clock: Clock, intake: Intake, picture: bytes
+    people: People,
+    steward: Steward,
+    clock: Clock,
+    intake: Intake,
+    picture: bytes,
+    data_dir: Path,
 ) -> None:
     """At 24, 36 and 44 hours, in the audit and in the metrics; none before."""
     number, _ = people.open_case()
     people.hand_over(number, picture)
-    metrics = Metrics()
+    metrics = Metrics(data_dir)
     seen = []
     for hour in range(47):
         standing = steward.round()
@@ -62,10 +70,9 @@ def test_alarms_are_raised_once_each_and_shown(
     assert [one for one in actions if "alarm" in one] == ["alarm 24 h", "alarm 36 h", "alarm 44 h"]
     assert seen[23] == {24: 0, 36: 0, 44: 0}
     assert seen[44] == {24: 1, 36: 1, 44: 1}
-    labels = {"hours": "44"}
-    assert metrics.registry.get_sample_value("imageward_intake_alarmed", labels) == 1
-    waited_s = metrics.registry.get_sample_value("imageward_intake_oldest_wait_seconds")
-    assert waited_s == 46 * HOUR_S
+    shown = {(one.family, one.values): one.numbers[0] for one in read_file(data_dir / INTAKE_PAGE)}
+    assert shown[INTAKE_ALARMED, ("44",)] == 1
+    assert shown[INTAKE_OLDEST_WAIT, ()] == 46 * HOUR_S
 
 
 def test_a_decided_picture_raises_no_alarm(

@@ -96,6 +96,15 @@ def two_workers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     running.close()
 
 
+@pytest.fixture(scope="module")
+def shown(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    """Run a server of two workers that shows metrics, for all tests of a module."""
+    flags = ("--workers", "2", "--log-format", "json", "--metrics-listen", "127.0.0.1:0")
+    running = Running(tmp_path_factory.mktemp("shown") / "data", *flags)
+    yield running
+    running.close()
+
+
 @pytest.fixture
 def channel(server: Server) -> Iterator[grpc.Channel]:
     """Connect without the shipped client, to send what it would not."""

@@ -143,6 +143,10 @@ def test_every_setting_can_be_set_from_every_source(
         "erase_every_s": 30.5,
         "notice_s": 1.5,
         "grace_s": 2.5,
+        "health_listen": "127.0.0.1:50052",
+        "metrics_listen": "127.0.0.1:9464",
+        "traces_endpoint": "http://127.0.0.1:4317",
+        "traces_share": 0.25,
         "log_format": "json",
         "log_level": "debug",
     }

@@ -5,7 +5,6 @@ from __future__ import annotations
 import mmap
 import os
 import struct
-import traceback
 from collections.abc import Callable
 from typing import Final
 
@@ -28,6 +27,7 @@ from imageward_server.cage.protocol import (
     receive,
     send,
 )
+from imageward_server.tracebacks import describe_error
 
 _OUTCOMES: Final = {
     UnsupportedFormat: Outcome.UNSUPPORTED_FORMAT,
@@ -75,8 +75,8 @@ class Cell:
             return Outcome.IMAGE_TOO_LARGE, write_refusal(
                 ImageTooLarge("the image takes more memory than there is; send a smaller copy")
             )
-        except Exception:  # noqa: BLE001 the server logs it, and answers for it
-            return Outcome.FAILED, traceback.format_exc().encode("ascii", "replace")
+        except Exception as error:  # noqa: BLE001 the server logs it, and answers for it
+            return Outcome.FAILED, describe_error(error).encode("ascii", "replace")
 
     def _take(self, length: int) -> bytes:
         # What was made of the last image goes before the next takes its place.

@@ -16,7 +16,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import Any, NoReturn, TypeAlias
+from typing import Any, NamedTuple, NoReturn, TypeAlias
 
 import grpc
 import structlog
@@ -32,6 +32,8 @@ from imageward_server.calls.inline import InlineExecutor
 from imageward_server.calls.kinds import Kind, kind_of
 from imageward_server.errors import InvalidRequest, Overloaded, TooManyStreams, UnknownMethod
 from imageward_server.lifecycle import Lifecycle
+from imageward_server.sight.meters import Meters, Timed
+from imageward_server.sight.tracing import Spans
 from imageward_server.status import Status, foreign_status, internal_status, status_of
 
 log = structlog.get_logger(__name__)
@@ -63,15 +65,25 @@ class CallInterceptor(grpc.ServerInterceptor):
         admission: says which.
         access: says whose.
         deadline_s: what a call without a deadline gets, and each question of a stream.
+        meters: counts calls, and why they are refused.
+        spans: tells how long they take.
     """
 
     def __init__(
-        self, lifecycle: Lifecycle, admission: Admission, access: Access, deadline_s: float
+        self,
+        lifecycle: Lifecycle,
+        admission: Admission,
+        access: Access,
+        deadline_s: float,
+        meters: Meters,
+        spans: Spans,
     ) -> None:
         self._lifecycle = lifecycle
         self._admission = admission
         self._access = access
         self._deadline_s = deadline_s
+        self._meters = meters
+        self._spans = spans
         self._stream_threads = threads.pool("stream", admission.streams.calls_max)
         self._watch_threads = threads.pool("watch", admission.watches.calls_max)
         inline = InlineExecutor()
@@ -97,7 +109,7 @@ class CallInterceptor(grpc.ServerInterceptor):
         handler = continuation(handler_call_details)
         method = handler_call_details.method
         if handler is None:
-            return self._unknown
+            return self._refuse(self._unknown, None)
         kind = kind_of(method)
         if handler.unary_unary is not None:
             house, refusal, wrap = self._admission.calls, self._no_thread, self._wrap_unary
@@ -106,24 +118,36 @@ class CallInterceptor(grpc.ServerInterceptor):
         else:
             house, refusal, wrap = self._admission.streams, self._no_stream, self._wrap_stream
         if not house.door.enter(kind.priority):
-            return refusal
+            return self._refuse(refusal, method)
         return wrap(handler, method, kind)
+
+    def _refuse(self, refusal: _Refusal, method: str | None) -> Handler:
+        self._meters.method(method).refuse(refusal.code)
+        self._meters.refused(refusal.error)
+        return refusal.handler
 
     def _wrap_unary(self, handler: Handler, method: str, kind: Kind) -> Handler:
         behavior, decode = handler.unary_unary, handler.request_deserializer
         assert behavior is not None
         assert decode is not None
+        meter = self._meters.method(method)
 
         def call(messages: Iterator[bytes], context: Context) -> Any:  # noqa: ANN401 - any message
             visit = self._visit(self._admission.calls, method, kind, context)
-            with _answered(context), visit:
+            with (
+                meter.begin(context) as timed,
+                self._spans.call(method, context),
+                self._answered(context),
+                visit,
+            ):
                 self._access.admit(method, current_identity.get())
                 self._admit(visit, kind, rated=kind.is_ours)
-                request = _receive(messages, decode, visit)
+                request = _receive(messages, decode, visit, timed)
                 if kind.refine is not None:
                     visit.call.priority = kind.refine(request)
                 response = behavior(request, context)
                 _complete(context)
+                timed.sent()
                 return response
 
         return grpc.stream_unary_rpc_method_handler(
@@ -134,14 +158,23 @@ class CallInterceptor(grpc.ServerInterceptor):
         behavior, decode = handler.unary_stream, handler.request_deserializer
         assert behavior is not None
         assert decode is not None
+        meter = self._meters.method(method)
 
         def call(messages: Iterator[bytes], context: Context) -> Iterator[Any]:
             visit = self._visit(self._admission.watches, method, kind, context)
-            with _answered(context), visit, self._access.while_open(context, method):
+            with (
+                meter.begin(context) as timed,
+                self._spans.call(method, context),
+                self._answered(context),
+                visit,
+                self._access.while_open(context, method),
+            ):
                 self._admit(visit, kind, rated=kind.is_ours)
-                request = _receive(messages, decode, visit)
+                request = _receive(messages, decode, visit, timed)
                 visit.stay()
-                yield from behavior(request, context)
+                for answer in behavior(request, context):
+                    timed.sent()
+                    yield answer
 
         return self._streaming(call, handler, self._watch_threads)
 
@@ -149,12 +182,22 @@ class CallInterceptor(grpc.ServerInterceptor):
         behavior, decode = handler.stream_stream, handler.request_deserializer
         assert behavior is not None
         assert decode is not None
+        meter = self._meters.method(method)
 
         def call(messages: Iterator[bytes], context: Context) -> Iterator[Any]:
             visit = self._visit(self._admission.streams, method, kind, context)
-            with _answered(context), visit, self._access.while_open(context, method):
+            with (
+                meter.begin(context) as timed,
+                self._spans.call(method, context),
+                self._answered(context),
+                visit,
+                self._access.while_open(context, method),
+            ):
                 self._admit(visit, kind, rated=False)  # but each of its questions
-                yield from behavior(self._questions(messages, decode, visit), context)
+                questions = self._questions(messages, decode, visit, timed)
+                for answer in behavior(questions, context):
+                    timed.sent()
+                    yield answer
 
         return self._streaming(call, handler, self._stream_threads)
 
@@ -186,27 +229,30 @@ class CallInterceptor(grpc.ServerInterceptor):
             self._lifecycle.admit()
         visit.admit(rated=rated, computes=kind.computes)
 
-    def _questions(self, messages: Iterator[bytes], decode: Decode, visit: Visit) -> Iterator[Any]:
+    def _questions(
+        self, messages: Iterator[bytes], decode: Decode, visit: Visit, timed: Timed
+    ) -> Iterator[Any]:
         for message in messages:
+            timed.received()
             visit.asked(len(message), time.monotonic() + self._deadline_s)
             yield _decode(decode, message)
 
-
-@contextmanager
-def _answered(context: Context) -> Iterator[None]:
-    """Turn whatever escapes from a handler into a status with details."""
-    try:
-        yield
-    except ImagewardError as error:
-        _abort(context, status_of(error))
-    except grpc.RpcError:
-        raise  # gRPC's own way to end a call whose caller has gone
-    except Exception:
-        if context.code() is not None:  # type: ignore[attr-defined]
-            raise  # gRPC's own way to end an aborted call
-        request_id = uuid.uuid4().hex
-        log.exception("internal error", request_id=request_id)
-        _abort(context, internal_status(request_id))
+    @contextmanager
+    def _answered(self, context: Context) -> Iterator[None]:
+        """Turn whatever escapes from a handler into a status with details."""
+        try:
+            yield
+        except ImagewardError as error:
+            self._meters.refused(error)
+            _abort(context, status_of(error))
+        except grpc.RpcError:
+            raise  # gRPC's own way to end a call whose caller has gone
+        except Exception:
+            if context.code() is not None:  # type: ignore[attr-defined]
+                raise  # gRPC's own way to end an aborted call
+            request_id = uuid.uuid4().hex
+            log.exception("internal error", request_id=request_id)
+            _abort(context, internal_status(request_id))
 
 
 def _complete(context: Context) -> None:
@@ -216,7 +262,7 @@ def _complete(context: Context) -> None:
         _abort(context, foreign_status(code, f"refused: {code.value[1]}"))
 
 
-def _receive(messages: Iterator[bytes], decode: Decode, visit: Visit) -> Any:  # noqa: ANN401 - any message
+def _receive(messages: Iterator[bytes], decode: Decode, visit: Visit, timed: Timed) -> Any:  # noqa: ANN401 - any message
     """Wait for the one message of a call.
 
     Raises:
@@ -226,6 +272,7 @@ def _receive(messages: Iterator[bytes], decode: Decode, visit: Visit) -> Any:  #
     message = next(messages, None)
     if message is None:
         raise InvalidRequest("the call ended without its message; send one")
+    timed.received()
     visit.received(len(message))
     return _decode(decode, message)
 
@@ -241,7 +288,15 @@ def _decode(decode: Decode, message: bytes) -> Any:  # noqa: ANN401 - any messag
         ) from error
 
 
-def _refusing(error: ImagewardError, inline: InlineExecutor) -> Handler:
+class _Refusal(NamedTuple):
+    """What a call without a thread is answered with, and how."""
+
+    error: ImagewardError
+    code: grpc.StatusCode
+    handler: Handler
+
+
+def _refusing(error: ImagewardError, inline: InlineExecutor) -> _Refusal:
     """Make a handler that refuses at once, without a thread."""
     status = status_of(error)
 
@@ -249,7 +304,7 @@ def _refusing(error: ImagewardError, inline: InlineExecutor) -> Handler:
         _abort(context, status)
 
     refuse.experimental_thread_pool = inline  # type: ignore[attr-defined]
-    return grpc.stream_stream_rpc_method_handler(refuse)
+    return _Refusal(error, status.code, grpc.stream_stream_rpc_method_handler(refuse))
 
 
 def _abort(context: Context, status: Status) -> NoReturn:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import signal
 import threading
 from collections.abc import Callable
+from pathlib import Path
 
 import structlog
 import uvicorn
@@ -56,7 +57,7 @@ def run(config: Config, reread: Callable[[], Config]) -> None:
     if intake is None:
         raise InvalidConfig("no intake is configured; name its file with --intake-config")
     cage.start()
-    job = Job(intake, clock)
+    job = Job(intake, clock, config.data_dir)
     job.start()
     access = Access(config.access_rules)
     threading.Thread(target=_reload, args=(config, reread, access), daemon=True).start()
@@ -106,17 +107,16 @@ class Job:
     Args:
         intake: what it looks after.
         clock: the intake's own.
+        data_dir: where its metrics are shown.
     """
 
-    def __init__(self, intake: Intake, clock: SteadyClock) -> None:
+    def __init__(self, intake: Intake, clock: SteadyClock, data_dir: Path) -> None:
         self._clock = clock
         self._tick_s = intake.settings.tick_s
         sender = SmtpSender(intake.settings)
         self._steward = Steward(intake, lambda: send_due(intake, sender))
         clock.not_before(self._steward.seen_s())
-        self._metrics = Metrics()
-        if intake.settings.metrics_listen:
-            self._metrics.listen(intake.settings.metrics_listen)
+        self._metrics = Metrics(data_dir)
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._go_rounds, name="steward", daemon=True)
 

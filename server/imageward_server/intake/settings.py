@@ -27,11 +27,6 @@ class IntakeSettings(BaseModel):
         "http://127.0.0.1:8080",
         description="What links begin with, without a path; https but on loopback.",
     )
-    metrics_listen: str = Field(
-        "",
-        description="Address and port for Prometheus. Empty: none.",
-        pattern=r"^$|^.+:[0-9]{1,5}$",
-    )
     master_key_file: Path | None = Field(
         None,
         description="File of the master key. Without it, the environment's variable is read.",

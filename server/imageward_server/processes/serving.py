@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import structlog
 
@@ -13,6 +14,7 @@ from imageward_server.config import Config
 from imageward_server.processes.listen_socket import reserve_port, split_address
 from imageward_server.processes.roster import Roster
 from imageward_server.processes.supervisor import Supervisor
+from imageward_server.sight.ledger import INTAKE_PAGE, Ledger
 
 log = structlog.get_logger(__name__)
 
@@ -50,9 +52,27 @@ def serve(config: Config, reread: Callable[[], Config], *, take_over: bool) -> i
 
         try:
             config = config.model_copy(update={"listen": listen})
-            return Supervisor(config, roster, on_serving, reread).run()
+            with _shown(config, wait=predecessor_pid is not None) as ledger:
+                return Supervisor(config, roster, on_serving, reread, ledger).run()
         finally:
             roster.close()
+
+
+@contextmanager
+def _shown(config: Config, *, wait: bool) -> Iterator[Ledger | None]:
+    """Show what workers count, if anybody is to look."""
+    if not config.metrics_listen:
+        yield None
+        return
+    from imageward_server.sight.exposition import Endpoint  # noqa: PLC0415 - 11 MB, only where it is wanted
+
+    ledger = Ledger([config.data_dir / INTAKE_PAGE])
+    endpoint = Endpoint(ledger, config.metrics_listen, wait=wait)
+    endpoint.start()
+    try:
+        yield ledger
+    finally:
+        endpoint.close()
 
 
 def _find_predecessor(config: Config) -> int | None:

@@ -28,6 +28,7 @@ from imageward_server.processes.roster import Roster, WorkerLine
 from imageward_server.processes.worker_link import CHANGED, LOADED, SERVING, Orders
 from imageward_server.processes.worker_process import Stage, WorkerProcess
 from imageward_server.reload import RELOADABLE, reloaded, waiting
+from imageward_server.sight.ledger import Ledger
 from imageward_server.worker_place import BACKOFF_MAX_S, Place
 
 if TYPE_CHECKING:
@@ -59,6 +60,7 @@ class Supervisor:
         roster: where it writes what its workers do.
         on_serving: called once all workers serve for the first time.
         reread: reads the configuration again; raises InvalidConfig.
+        ledger: where the workers' counts go; None where nobody looks.
     """
 
     def __init__(
@@ -67,11 +69,13 @@ class Supervisor:
         roster: Roster,
         on_serving: Callable[[], None],
         reread: Callable[[], Config],
+        ledger: Ledger | None = None,
     ) -> None:
         self._config = config
         self._reread = reread
         self._roster = roster
         self._on_serving = on_serving
+        self._ledger = ledger
         self._drain_s_max = config.notice_s + config.grace_s + CLOSE_S_MAX
         self._places = [Place(number) for number in range(1, config.workers + 1)]
         self._leaving: set[WorkerProcess] = set()
@@ -95,7 +99,7 @@ class Supervisor:
                     self._hear(key.data)
             self._bury()
             self._do_what_is_due()
-            self._roster.write(self._lines())
+            self._tell()
         log.info("stopped")
         return self._exit_code
 
@@ -177,6 +181,8 @@ class Supervisor:
                 self._hear(worker)  # what it said last
                 self._selector.unregister(worker.output)
                 worker.close()
+                if self._ledger and worker.page:
+                    self._ledger.close(worker.page)
                 self._on_end(worker, code)
 
     def _on_end(self, worker: WorkerProcess, code: int) -> None:
@@ -289,7 +295,19 @@ class Supervisor:
                 place.worker.load()
 
     def _start_worker(self, place: Place) -> WorkerProcess:
-        worker = WorkerProcess(Orders(place.number, self._config.model_dump(mode="json")))
+        page = self._ledger.open() if self._ledger else None
+        orders = Orders(
+            place.number, self._config.model_dump(mode="json"), page.descriptor if page else None
+        )
+        try:
+            worker = WorkerProcess(orders, page)
+        except OSError:
+            if self._ledger and page:
+                self._ledger.close(page)
+            raise
+        finally:
+            if page:
+                page.handed_over()
         self._selector.register(worker.output, selectors.EVENT_READ, worker)
         return worker
 
@@ -302,6 +320,14 @@ class Supervisor:
             worker for place in self._places for worker in (place.worker, place.successor)
         )
         return [worker for worker in (*held, *self._leaving) if worker is not None]
+
+    def _tell(self) -> None:
+        """Tell the roster and the ledger how the workers stand."""
+        lines = self._lines()
+        self._roster.write(lines)
+        if self._ledger:
+            deaths = {place.number: place.deaths for place in self._places}
+            self._ledger.note((line.stage for line in lines), deaths)
 
     def _lines(self) -> list[WorkerLine]:
         return [

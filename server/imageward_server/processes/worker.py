@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import json
+import mmap
 import os
 import signal
 import sys
@@ -34,6 +35,8 @@ from imageward_server.processes.worker_link import (
     SERVING,
     Orders,
 )
+from imageward_server.sight.meters import Meters, NoMeters, PageMeters
+from imageward_server.sight.page import PAGE_BYTES
 
 log = structlog.get_logger(__name__)
 
@@ -53,6 +56,7 @@ class Worker:
     def __init__(self, orders: Orders, incoming: BinaryIO, outgoing: BinaryIO) -> None:
         self._number = orders.number
         self._config = Config(**orders.config)
+        self._meters = _open_meters(orders)
         self._incoming = incoming
         self._outgoing = outgoing
         self._writing = threading.Lock()
@@ -74,10 +78,12 @@ class Worker:
             share_port=True,
             announce=lambda: self._say(CHANGED),
             on_replaced=_end_for_a_successor,
+            meters=self._meters,
         )
         self._server = server
         server.reload(self._config)  # which may have been replaced meanwhile
-        server.load(LoadProgress(f"worker {self._number}"))
+        logged = self._config.log_format == "json"
+        server.load(LoadProgress(f"worker {self._number}", logged=logged))
         self._say(LOADED)
         self._may_serve.wait()
         terms = _hear_terms()
@@ -99,6 +105,8 @@ class Worker:
         self._config = Config(**(self._config.model_dump() | changed))
         if self._server is not None:
             self._server.reload(self._config)
+            if self._number == 1:  # one row for all workers, written while the others listen
+                threading.Thread(target=self._server.audit_reload, daemon=True).start()
         log.info("access replaced", credentials=len(self._config.credentials))
 
     def _listen_to_supervisor(self) -> None:
@@ -113,6 +121,15 @@ class Worker:
             elif word == LOOK and self._server is not None:
                 self._server.look()
         end_with_supervisor()
+
+
+def _open_meters(orders: Orders) -> Meters:
+    """Count into the memory that the supervisor reads, if it does."""
+    if orders.page is None:
+        return NoMeters()
+    memory = mmap.mmap(orders.page, PAGE_BYTES)
+    os.close(orders.page)
+    return PageMeters(memory, orders.number)
 
 
 def _hear_terms() -> int:

@@ -28,10 +28,12 @@ class Orders:
     Attributes:
         number: which worker it is, 1 or more; its successor has the same.
         config: the settings by name, as JSON can hold them.
+        page: descriptor of the memory to count into; None where nobody looks.
     """
 
     number: int
     config: dict[str, Any]
+    page: int | None = None
 
     def line(self) -> bytes:
         """Write them as one line."""

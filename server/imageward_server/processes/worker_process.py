@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from imageward_server.processes.worker_link import GO, LOAD, LOOK, RELOAD, Orders
+from imageward_server.sight.ledger import WorkerPage
 
 READ_BYTES = 4096
 
@@ -32,10 +33,12 @@ class WorkerProcess:
 
     Args:
         orders: what it is told first.
+        page: memory that it counts into; None where nobody looks.
     """
 
-    def __init__(self, orders: Orders) -> None:
+    def __init__(self, orders: Orders, page: WorkerPage | None = None) -> None:
         self.number = orders.number
+        self.page = page
         self.stage = Stage.LOADING
         self.stage_since_s = time.monotonic()
         self.kill_due_s: float | None = None
@@ -46,6 +49,7 @@ class WorkerProcess:
             bufsize=0,
             # Ctrl-C is the supervisor's alone: it tells its workers.
             process_group=0,
+            pass_fds=() if orders.page is None else (orders.page,),
         )
         assert self._process.stdin is not None
         assert self._process.stdout is not None

@@ -11,6 +11,7 @@ import grpc
 
 from imageward.v1 import bank_pb2, bank_pb2_grpc
 from imageward_index.answer import Finding
+from imageward_index.cascade import Watch
 from imageward_index.errors import InvalidInput
 from imageward_index.matcher import Completeness, Matcher
 from imageward_index.policy import RADIUS_BITS_DEFAULT, BankSet, Policy, Selection
@@ -22,6 +23,7 @@ from imageward_server.replica import Replica
 from imageward_server.services import deadline, messages, new_entry, validate
 from imageward_server.services.actor import actor_of
 from imageward_server.services.paging import make_token, read_token
+from imageward_server.sight.meters import Meters
 from imageward_server.store import EntryState, NewEntry, Store
 
 
@@ -37,6 +39,8 @@ class BankService(bank_pb2_grpc.BankServiceServicer):
         hasher: what opens images.
         surfaces: the surfaces that policies may name.
         place: waits for a place to compute in, and holds it.
+        meters: counts the pictures that are refused.
+        watch: is there while each pass over an image runs.
     """
 
     def __init__(
@@ -46,13 +50,16 @@ class BankService(bank_pb2_grpc.BankServiceServicer):
         hasher: Hasher,
         surfaces: frozenset[str],
         place: Place,
+        meters: Meters,
+        watch: Watch,
     ) -> None:
         self._store = store
         self._replica = replica
         self._hasher = hasher
         self._surfaces = surfaces
         self._place = place
-        self._matcher = Matcher(replica.hashes, replica.codes)
+        self._meters = meters
+        self._matcher = Matcher(replica.hashes, replica.codes, watch)
         self._started_us = time.time_ns() // 1000
 
     def CreateBank(
@@ -232,7 +239,10 @@ class BankService(bank_pb2_grpc.BankServiceServicer):
     def _attempt(self, new: bank_pb2.NewEntry) -> NewEntry | InvalidInput:
         # One at a time, so that a check need not wait for a whole batch of pictures.
         with self._place():
-            return new_entry.attempt(new, self._hasher)
+            outcome = new_entry.attempt(new, self._hasher)
+        if isinstance(outcome, InvalidInput):
+            self._meters.refused(outcome)
+        return outcome
 
     def _set_state(
         self, written_ids: Sequence[str], state: EntryState, context: grpc.ServicerContext

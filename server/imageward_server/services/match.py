@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import grpc
 
 from imageward.v1 import match_pb2, match_pb2_grpc
+from imageward_index.cascade import Watch
 from imageward_index.errors import ImagewardError
 from imageward_index.matcher import Decision, Matcher
 from imageward_index.policy import Selection, Verdict
@@ -15,6 +16,7 @@ from imageward_server.errors import InvalidRequest
 from imageward_server.hasher import Hasher
 from imageward_server.replica import Replica
 from imageward_server.services import deadline, messages, validate
+from imageward_server.sight.meters import Meters
 from imageward_server.status import refusal_of
 
 _VERDICTS = {
@@ -33,6 +35,8 @@ class MatchService(match_pb2_grpc.MatchServiceServicer):
         hasher: what opens images.
         surfaces: the surfaces that requests may name.
         place: waits for a place to compute in, and holds it.
+        meters: counts what checks come to.
+        watch: is there while each pass over an image runs.
     """
 
     def __init__(
@@ -41,12 +45,15 @@ class MatchService(match_pb2_grpc.MatchServiceServicer):
         hasher: Hasher,
         surfaces: frozenset[str],
         place: Place,
+        meters: Meters,
+        watch: Watch,
     ) -> None:
         self._replica = replica
         self._hasher = hasher
         self._surfaces = surfaces
         self._place = place
-        self._matcher = Matcher(replica.hashes, replica.codes)
+        self._meters = meters
+        self._matcher = Matcher(replica.hashes, replica.codes, watch)
 
     def CheckImage(
         self, request: match_pb2.CheckImageRequest, context: grpc.ServicerContext
@@ -68,6 +75,7 @@ class MatchService(match_pb2_grpc.MatchServiceServicer):
         revision, selection = self._scope(request.scope)
         with self._place():
             decisions = self._matcher.check_hashes(codes, qualities, selection)
+        self._meters.decided(decisions)
         return match_pb2.CheckHashesResponse(
             results=[_as_message(decision) for decision in decisions], revision=revision
         )
@@ -86,6 +94,7 @@ class MatchService(match_pb2_grpc.MatchServiceServicer):
                     sequence=request.sequence, result=result, revision=revision
                 )
             except ImagewardError as error:
+                self._meters.refused(error)
                 yield match_pb2.CheckStreamResponse(
                     sequence=request.sequence, refusal=refusal_of(error)
                 )
@@ -102,13 +111,16 @@ class MatchService(match_pb2_grpc.MatchServiceServicer):
                 qualities = [validate.quality(request.hash)]
                 with self._place():
                     (decision,) = self._matcher.check_hashes(codes, qualities, selection)
+                self._meters.decided([decision])
             case _:
                 raise InvalidRequest("neither an image nor a hash was sent; send one of them")
         return _as_message(decision), revision
 
     def _check_image(self, image: bytes, selection: Selection) -> Decision:
         with self._place(), self._hasher.look(image, deadline.end()) as picture:
-            return self._matcher.check_image(picture, selection, deadline.usable_s())
+            decision = self._matcher.check_image(picture, selection, deadline.usable_s())
+        self._meters.decided([decision])
+        return decision
 
     def _scope(self, scope: match_pb2.CheckScope) -> tuple[int, Selection]:
         """Read which banks are asked, and the revision that is sure to be searched."""
