@@ -33,7 +33,7 @@ from google.protobuf.descriptor import FieldDescriptor, MethodDescriptor
 from google.protobuf.message import Message
 
 from imageward_server.access.credential import hash_secret
-from imageward_server.intake.keys import new_key, write_key
+from imageward_server.key_file import new_key, write_key
 from imageward_server.lifecycle import SERVICES
 from imageward_server.store.engine import FILE_NAME
 
