@@ -24,6 +24,7 @@ from imageward_bench.machine import describe
 from imageward_index.fingerprint import Fingerprint
 from imageward_index.pdq import PdqHash
 from imageward_index.policy import Policy
+from imageward_index.warm_up import warm_up
 from imageward_server.keys.vault import Vault
 from imageward_server.replica import HASH_SEGMENTS, Replica
 from imageward_server.store import EntrySource, EntryState, NewEntry, Store
@@ -48,6 +49,9 @@ before_s = time.perf_counter()
 opened = [Segment.open(path, keys=Keys() if keys else None)
           for path in sorted(pathlib.Path(sys.argv[1]).glob("*.segment"))]
 print(time.perf_counter() - before_s, flush=True)
+for segment in opened:  # so that all of it is mapped, as after some searches
+    for array in segment._arrays.values():
+        array.sum()
 sys.stdin.readline()
 rollup = pathlib.Path("/proc/self/smaps_rollup").read_text()
 print(1024 * int(rollup.split("Pss:")[1].split()[0]), flush=True)
@@ -55,21 +59,36 @@ sys.stdin.readline()
 """
 
 
+class Side:
+    """One of the two banks, with what was measured of it.
+
+    Args:
+        folder: of the store and its segments; made.
+        vault: what it is encrypted with, if it is.
+    """
+
+    def __init__(self, folder: Path, vault: Vault | None) -> None:
+        folder.mkdir()
+        self.folder = folder
+        self.store = Store(sqlite_url(folder), vault=vault, erase_after_s=0)
+        self.store.open()
+        self.store.create_bank("bench", Policy())
+        self.figures: dict[str, float] = {}
+
+
 def run(console: Console, count: int, seed: int, report: Path | None) -> None:
     """Measure, print, and write the figures as JSON where asked."""
     with tempfile.TemporaryDirectory(prefix="imageward-at-rest-", dir="/var/tmp") as name:
-        kinds = {"clear": None, "encrypted": Vault(Path(name) / "keys", bytes(32))}
-        measured = {
-            kind: _measure(console, Path(name) / kind, vault, count, seed)
-            for kind, vault in kinds.items()
-        }
+        clear = Side(Path(name) / "clear", None)
+        encrypted = Side(Path(name) / "encrypted", Vault(Path(name) / "keys", bytes(32)))
+        _measure(console, (clear, encrypted), count, seed)
     figures = {
         "entries": count,
         "seed": seed,
-        **measured,
+        "clear": clear.figures,
+        "encrypted": encrypted.figures,
         "ratio": {
-            what: round(measured["encrypted"][what] / value, 2) if value else None
-            for what, value in measured["clear"].items()
+            what: round(encrypted.figures[what] / value, 2) for what, value in clear.figures.items()
         },
         "machine": describe(),
     }
@@ -78,46 +97,52 @@ def run(console: Console, count: int, seed: int, report: Path | None) -> None:
         report.write_text(json.dumps(figures, indent=2) + "\n")
 
 
-def _measure(
-    console: Console, folder: Path, vault: Vault | None, count: int, seed: int
-) -> dict[str, float]:
-    folder.mkdir()
-    console.print(f"{folder.name}: {count:,} entries")
-    store = Store(sqlite_url(folder), vault=vault, erase_after_s=0)
-    store.open()
-    store.create_bank("bench", Policy())
-    figures = _add(store, count, np.random.default_rng(seed))
-    figures |= _serve(store, folder, count, seed)
+def _measure(console: Console, sides: tuple[Side, ...], count: int, seed: int) -> None:
+    """Measure step by step, each of both sides before the next: load changes meanwhile."""
+    console.print(f"adding {count:,} entries to both")
+    _add(sides, count, np.random.default_rng(seed))
+    console.print("starting, searching, erasing")
+    _serve(sides, count, seed)
     # What this process has mapped, the first of the others would find decrypted.
     gc.collect()
-    figures |= _open(folder, store)
-    store.close()
-    figures["store_bytes"] = sum(path.stat().st_size for path in folder.glob("*.sqlite3*"))
-    return {name: round(value, 6) for name, value in figures.items()}
+    for side in sides:
+        side.figures |= _open(side.folder, side.store)
+        side.store.close()
+        files = side.folder.glob("*.sqlite3*")
+        side.figures["store_bytes"] = sum(path.stat().st_size for path in files)
+        side.figures = {name: round(value, 6) for name, value in side.figures.items()}
 
 
-def _serve(store: Store, folder: Path, count: int, seed: int) -> dict[str, float]:
-    replica = Replica(store, folder, 60.0, seal_codes=max(count // 2, 1))
-    try:
-        return {
-            "start_from_store_s": _timed(lambda: replica.load(lambda *_: None)),
-            **_search(replica, seed),
-            "erase_s": _timed(lambda: _erase_one(store, replica)),
-        }
-    finally:
+def _serve(sides: tuple[Side, ...], count: int, seed: int) -> None:
+    replicas = [
+        Replica(side.store, side.folder, 60.0, seal_codes=max(count // 2, 1)) for side in sides
+    ]
+    _timed(warm_up)  # compiles, for whichever is the first
+    for side, replica in zip(sides, replicas, strict=True):
+        side.figures["start_from_store_s"] = _timed(replica.load, _silent)
+    _search(sides, replicas, seed)
+    for side, replica in zip(sides, replicas, strict=True):
+        side.figures["erase_s"] = _timed(_erase_one, side.store, replica)
         replica.stop()
 
 
-def _add(store: Store, count: int, generator: np.random.Generator) -> dict[str, float]:
-    singles = [
-        _timed(lambda row=row: store.add_entries("bench", f"one {row}", _new(generator, 1)))  # type: ignore[misc]
-        for row in range(SINGLE)
-    ]
-    begun_s = time.perf_counter()
+def _add(sides: tuple[Side, ...], count: int, generator: np.random.Generator) -> None:
+    singles: list[list[float]] = [[] for _ in sides]
+    spent_s = [0.0 for _ in sides]
+    for row in range(SINGLE):
+        for place, side in enumerate(sides):
+            singles[place].append(_add_timed(side, f"one {row}", _new(generator, 1)))
     for first in range(0, count, BATCH):
-        store.add_entries("bench", f"many {first}", _new(generator, min(BATCH, count - first)))
-    a_second = count / (time.perf_counter() - begun_s)
-    return {"add_one_ms": 1000 * float(np.median(singles)), "add_many_a_second": a_second}
+        new = _new(generator, min(BATCH, count - first))
+        for place, side in enumerate(sides):
+            spent_s[place] += _add_timed(side, f"many {first}", new)
+    for place, side in enumerate(sides):
+        side.figures["add_one_ms"] = 1000 * float(np.median(singles[place]))
+        side.figures["add_many_a_second"] = count / spent_s[place]
+
+
+def _add_timed(side: Side, request_id: str, new: list[NewEntry]) -> float:
+    return _timed(side.store.add_entries, "bench", request_id, new)
 
 
 def _new(generator: np.random.Generator, count: int) -> list[NewEntry]:
@@ -126,13 +151,15 @@ def _new(generator: np.random.Generator, count: int) -> list[NewEntry]:
     return [NewEntry(Fingerprint(one), EntrySource.HASH) for one in hashes]
 
 
-def _search(replica: Replica, seed: int) -> dict[str, float]:
+def _search(sides: tuple[Side, ...], replicas: list[Replica], seed: int) -> None:
     queries = np.random.default_rng(seed + 1).integers(0, 256, (QUERIES, 32), np.uint8)
-    latencies = [
-        _timed(lambda row=row: replica.hashes.search(queries[row : row + 1], RADIUS_BITS))  # type: ignore[misc]
-        for row in range(QUERIES)
-    ]
-    return {"search_p50_us": 1e6 * float(np.median(latencies))}
+    latencies: list[list[float]] = [[] for _ in sides]
+    for row in range(QUERIES):
+        for place, replica in enumerate(replicas):
+            query = queries[row : row + 1]
+            latencies[place].append(_timed(replica.hashes.search, query, RADIUS_BITS))
+    for place, side in enumerate(sides):
+        side.figures["search_p50_us"] = 1e6 * float(np.median(latencies[place]))
 
 
 def _open(folder: Path, store: Store) -> dict[str, float]:
@@ -180,7 +207,11 @@ def _line(process: subprocess.Popen[str]) -> str:
     return process.stdout.readline()
 
 
-def _timed(action: Callable[[], Any]) -> float:
+def _timed(action: Callable[..., Any], *arguments: object) -> float:
     begun_s = time.perf_counter()
-    action()
+    action(*arguments)
     return time.perf_counter() - begun_s
+
+
+def _silent(_doing: str, _done: int, _in_all: int) -> None:
+    """Say nothing."""

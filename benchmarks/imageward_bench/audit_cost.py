@@ -52,7 +52,12 @@ def run(console: Console, count: int, calls: int, seed: int, report: Path | None
         folder = stack.enter_context(
             tempfile.TemporaryDirectory(prefix="imageward-audit-", dir="/var/tmp")
         )
-        flags = {"data_dir": Path(folder), "listen": "127.0.0.1:0", "grace_s": 1.0}
+        flags = {
+            "data_dir": Path(folder),
+            "listen": "127.0.0.1:0",
+            "insecure": True,
+            "grace_s": 1.0,
+        }
         config = load(flags).config
         store = stack.enter_context(_filled_store(config, generator, count))
         client = stack.enter_context(_served(config))

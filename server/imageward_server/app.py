@@ -20,6 +20,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from imageward.v1 import bank_pb2_grpc, case_pb2_grpc, match_pb2_grpc
+from imageward_index.errors import ImagewardError
 from imageward_server.access import Access
 from imageward_server.access.certificate_files import certificate_files
 from imageward_server.access.tls import ServerTls
@@ -27,7 +28,7 @@ from imageward_server.admission import Admission
 from imageward_server.audit.checkpointer import Checkpointer
 from imageward_server.audit.evidence import write_checkpoint
 from imageward_server.audit.keys import load_keys
-from imageward_server.audit.row import Checkpoint
+from imageward_server.audit.row import SERVER, Checkpoint
 from imageward_server.cage.cage import Cage
 from imageward_server.calls import threads, transport
 from imageward_server.calls.interceptor import CallInterceptor
@@ -192,6 +193,14 @@ class Server:
         """Take from a configuration what may change while the server runs."""
         self._access.replace(config.access_rules)
         self._admission.rates.calls_per_s = config.caller_calls_per_s
+
+    def audit_reload(self) -> None:
+        """Write to the audit that the configuration was read again."""
+        try:
+            self._store.audit(SERVER, "reload")
+        except ImagewardError:
+            # What was reloaded holds: a credential that was revoked must not wait for this.
+            log.exception("reload not audited")
 
     def look(self) -> None:
         """Look for changes by other processes now, and not at the next poll."""

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import select
+import signal
 from collections.abc import Callable
 from dataclasses import asdict
+from typing import TYPE_CHECKING
 
 import grpc
 import numpy as np
@@ -19,6 +22,9 @@ from imageward_server.audit.verify import find_fault
 from imageward_server.config import Config
 from imageward_server.services.actor import REASON_KEY
 from imageward_server.store.ledger import read_rows
+
+if TYPE_CHECKING:
+    from conftest import Start
 
 Code = grpc.StatusCode
 Audit = Callable[[], list[Row]]
@@ -110,6 +116,7 @@ def test_a_call_is_one_row(method: str, channel: grpc.Channel, entry_id: str, au
     (row,) = audit()[len(before) :]
     assert (row.action, row.entries, row.reason) == (action, entries, "ticket 7")
     assert row.actor
+    assert row.role == "developer"  # who calls a server on loopback that asks for nothing
 
 
 def test_a_fingerprint_is_told_from_an_entry(
@@ -145,6 +152,23 @@ def test_a_reason_that_tells_too_much_is_refused(
         )
     assert refused.value.code() is Code.INVALID_ARGUMENT
     assert audit() == before
+
+
+def test_a_reload_is_one_row_for_all_workers(start: Start) -> None:
+    """Who may call what has changed, at a time that can be told later."""
+    running = start("--workers", "2")
+    running.process.send_signal(signal.SIGHUP)
+    config = Config(data_dir=running.data_dir, insecure=True)
+    actions = list[str]()
+    for _ in range(600):
+        store = open_store(config)
+        with store.reading() as connection:
+            actions = [sealed.row.action for sealed in read_rows(connection)]
+        store.close()
+        if "reload" in actions:
+            break
+        select.select([], [], [], 0.1)
+    assert actions.count("reload") == 1
 
 
 def test_no_row_holds_a_hash(

@@ -26,7 +26,7 @@ from imageward_client import (
     Verdict,
 )
 from imageward_server.access import Role, hash_secret, new_secret
-from imageward_server.intake.keys import new_key, write_key
+from imageward_server.key_file import new_key, write_key
 
 WAIT_S = 60
 # Of /proc/net/tcp.

@@ -3,7 +3,8 @@
 1. The folder must be empty, but for keys; so nothing that is there is mixed in.
 2. The database is copied out of the backup, and every byte of it compared.
 3. The store gets a new name: it will have other changes under the revisions that the old
-   one went on to, so no segment and no server may take the one for the other.
+   one went on to, so no segment and no server may take the one for the other. Nor does it
+   give ids away that the old one may have given since.
 4. What must not come back stays away: sessions and links, some of which have ended since,
    and pictures, which no backup holds.
 5. The audit says who restored it. Only then has the folder a store.
@@ -28,6 +29,7 @@ from imageward_server.backup.make import sync_folder
 from imageward_server.errors import DataCorrupt
 from imageward_server.intake import disposal, links
 from imageward_server.intake.records import picture_of
+from imageward_server.keys.vault import FOLDER
 from imageward_server.store import Store
 from imageward_server.store.case_tables import picture, session
 from imageward_server.store.engine import FILE_NAME, check_whole, store_url
@@ -37,6 +39,9 @@ from imageward_server.store.schema import head as head_table
 
 # What an operator has put there before, because no backup holds it.
 KEY_SUFFIX: Final = ".key"
+# Ids of entries that were acknowledged after the backup must not become ids of others:
+# whoever withdraws one of them would withdraw another picture.
+SERIALS_PASSED: Final = 1_000_000
 _DRAFT_FOLDER: Final = ".restoring"
 
 
@@ -78,7 +83,9 @@ def require_empty(data_dir: Path) -> None:
     """
     if not data_dir.exists():
         return
-    found = [path for path in data_dir.iterdir() if path.suffix != KEY_SUFFIX]
+    found = [
+        path for path in data_dir.iterdir() if path.suffix != KEY_SUFFIX and path.name != FOLDER
+    ]
     if found:
         raise FileExistsError(
             f"{data_dir} is not empty: it holds {len(found)} things that are no keys; "
@@ -104,13 +111,19 @@ def _enter(store: Store, by: Actor, *, renews_audit: bool) -> None:
             _renew(store, by)
         store.open(with_codes=False)
         with store.changing() as head:
-            head.connection.execute(head_table.update().values(store_id=uuid.uuid4().hex))
+            _begin_anew(head)
             head.connection.execute(session.delete())
             links.revoke_all(head)
             _give_up_pictures(head)
             head.audit(by, "restore")
     finally:
         store.close()
+
+
+def _begin_anew(head: Head) -> None:
+    """Give the store another name, and pass over serials that the old one may have given away."""
+    head.next_serials(SERIALS_PASSED)
+    head.connection.execute(head_table.update().values(store_id=uuid.uuid4().hex))
 
 
 def _renew(store: Store, by: Actor) -> None:

@@ -17,7 +17,7 @@ import uvicorn
 from imageward_server.access import Access
 from imageward_server.app import open_store
 from imageward_server.cage.cage import Cage
-from imageward_server.config import Config, InvalidConfig, reloaded
+from imageward_server.config import Config, InvalidConfig
 from imageward_server.intake.clock import SteadyClock
 from imageward_server.intake.intake import Intake
 from imageward_server.intake.mail import SmtpSender, send_due
@@ -25,6 +25,7 @@ from imageward_server.intake.metrics import Metrics
 from imageward_server.intake.opening import open_intake
 from imageward_server.intake.steward import Steward
 from imageward_server.intake.web.pages import make_pages
+from imageward_server.reload import reloaded
 
 log = structlog.get_logger(__name__)
 

@@ -78,7 +78,7 @@ def adopt(
         require_file(loaded.data_dir, "")
         store = Store(store_url(loaded.data_dir, ""))
         try:
-            vault.adopt(store.store_id())
+            vault.adopt(store.store_id(), store.last_serial())
         finally:
             store.close()
 

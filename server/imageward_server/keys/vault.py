@@ -120,13 +120,24 @@ class Vault:
     def _file(self) -> Path:
         return self._folder / _STORE_KEY
 
-    def adopt(self, store_id: str) -> None:
+    def adopt(self, store_id: str, last_serial: int) -> None:
         """Give the keys to another store, one that was restored from a backup of the first.
+
+        Args:
+            store_id: the other store's name.
+            last_serial: the last that it has passed over, without an entry: it gets a
+                secret, by which a later start tells that the folder is not too old.
 
         Raises:
             KeysUnusable: the master key is another.
         """
         self._write(store_id, self._unwrapped(), self._master_key)
+        keys = self.entry_keys(store_id)
+        try:
+            if not keys.has(last_serial):
+                keys.make([last_serial])
+        finally:
+            keys.close()
 
     def _store_key(self, store_id: str) -> bytes:
         if self.store_id() != store_id:

@@ -23,10 +23,11 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from imageward_server.config import RELOADABLE, InvalidConfig, reloaded, waiting
+from imageward_server.config import InvalidConfig
 from imageward_server.processes.roster import Roster, WorkerLine
 from imageward_server.processes.worker_link import CHANGED, LOADED, SERVING, Orders
 from imageward_server.processes.worker_process import Stage, WorkerProcess
+from imageward_server.reload import RELOADABLE, reloaded, waiting
 from imageward_server.sight.ledger import Ledger
 from imageward_server.worker_place import BACKOFF_MAX_S, Place
 

@@ -105,6 +105,8 @@ class Worker:
         self._config = Config(**(self._config.model_dump() | changed))
         if self._server is not None:
             self._server.reload(self._config)
+            if self._number == 1:  # one row for all workers, written while the others listen
+                threading.Thread(target=self._server.audit_reload, daemon=True).start()
         log.info("access replaced", credentials=len(self._config.credentials))
 
     def _listen_to_supervisor(self) -> None:

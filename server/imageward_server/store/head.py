@@ -112,6 +112,12 @@ def position(connection: sa.Connection) -> tuple[str, int]:
     return row.store_id, row.revision
 
 
+def last_serial(connection: sa.Connection) -> int:
+    """Read the last serial that was taken."""
+    serial: int = connection.execute(sa.select(head.c.serial)).scalar_one()
+    return serial
+
+
 def current_revision(connection: sa.Connection) -> int:
     """Read the last revision of the store."""
     revision: int = connection.execute(sa.select(head.c.revision)).scalar_one()

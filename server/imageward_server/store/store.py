@@ -29,7 +29,7 @@ from imageward_server.store.engine import (
     rewrite,
     writing,
 )
-from imageward_server.store.head import Head, current_revision, position, store_id
+from imageward_server.store.head import Head, current_revision, last_serial, position, store_id
 from imageward_server.store.ledger import Deed, Ledger
 from imageward_server.store.migrate import format_of, newest_format, upgrade
 from imageward_server.store.records import Addition, BankRecord, EntryRecord, FeedPage, NewEntry
@@ -262,6 +262,11 @@ class Store:
         """Return the random name that the store was given when it was made."""
         with reading(self._engine) as connection:
             return store_id(connection)
+
+    def last_serial(self) -> int:
+        """Return the last serial that was given to an entry, or passed over."""
+        with reading(self._engine) as connection:
+            return last_serial(connection)
 
     def revision(self) -> int:
         """Return the last revision."""

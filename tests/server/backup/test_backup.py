@@ -21,8 +21,11 @@ from imageward_index.policy import Action, Policy
 from imageward_server.app import open_store
 from imageward_server.audit.row import Actor
 from imageward_server.backup.archive import read_label
+from imageward_server.backup.restore import SERIALS_PASSED
 from imageward_server.cli import app
 from imageward_server.config import Config
+from imageward_server.errors import EntryNotFound, KeysUnusable
+from imageward_server.key_file import make_key_file
 from imageward_server.store import EntryState, Store
 from imageward_server.store.engine import FILE_NAME, open_engine, reading, sqlite_url, writing
 from imageward_server.store.schema import metadata
@@ -274,6 +277,54 @@ def test_a_backup_of_a_newer_version_is_refused(backup: Path, fresh: Path) -> No
     """Before a byte of it is copied."""
     backup.write_bytes(backup.read_bytes().replace(b'"store_format": "v', b'"store_format": "w'))
     assert "does not know" in restored(backup, fresh).stderr
+
+
+def test_ids_that_were_given_since_are_not_given_again(
+    served: Store, backup: Path, fresh: Path, make_entries: MakeEntries
+) -> None:
+    """Whoever withdraws an entry that was lost must not withdraw another picture."""
+    lost = served.add_entries("known", "lost", make_entries(3, 9), ANA).entry_ids
+    run("restore", backup, "--data-dir", fresh)
+    store = open_store(Config(data_dir=fresh))
+    new = store.add_entries("known", "new", make_entries(3, 10), ANA).entry_ids
+    assert new[0] - lost[0] == SERIALS_PASSED
+    with pytest.raises(EntryNotFound):
+        store.set_state(lost, EntryState.WITHDRAWN, ANA)
+    store.close()
+
+
+def test_what_was_erased_since_stays_erased(
+    data_dir: Path, tmp_path: Path, make_entries: MakeEntries
+) -> None:
+    """The backup has its codes, and nobody has its key; the other entries are there again."""
+    master, file, fresh = tmp_path / "master.key", tmp_path / "one.backup", tmp_path / "fresh"
+    make_key_file(master)
+    store = open_store(Config(data_dir=data_dir, store_key_file=master, erase_after_h=0))
+    store.create_bank("known", Policy(), ANA)
+    kept, gone = store.add_entries("known", "r1", make_entries(2), ANA).entry_ids
+    expected = store.get_fingerprint(kept)
+    assert run("backup", file, "--data-dir", data_dir).exit_code == 0
+    store.set_state([gone], EntryState.WITHDRAWN, ANA)
+    store.erase([gone])
+    store.close()
+    fresh.mkdir()
+    shutil.copy(data_dir / "audit.key", fresh)
+    shutil.copytree(data_dir / "keys", fresh / "keys")
+    result = run("restore", file, "--data-dir", fresh)
+    assert result.exit_code == 0, result.stderr
+    config = Config(data_dir=fresh, store_key_file=master)
+    with pytest.raises(KeysUnusable, match="keys adopt"):
+        open_store(config)
+    adopted = run("keys", "adopt", "--data-dir", fresh, "--store-key-file", master)
+    assert adopted.exit_code == 0, adopted.stderr
+    for _ in range(2):  # and at a later start as well
+        restored = open_store(config)
+        assert restored.get_entry(gone).state is EntryState.WITHDRAWN
+        assert restored.get_fingerprint(kept) == expected
+        (new,) = restored.add_entries("known", f"r {_}", make_entries(1, 5 + _), ANA).entry_ids
+        assert restored.get_fingerprint(new).whole == make_entries(1, 5 + _)[0].fingerprint.whole
+        restored.close()
+    assert run("audit", "verify", "--data-dir", fresh).exit_code == 0
 
 
 def test_a_folder_in_use_is_refused(backup: Path, data_dir: Path) -> None:

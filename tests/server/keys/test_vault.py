@@ -82,7 +82,7 @@ def test_a_rotation_changes_the_master_key_and_no_other(vault: Vault, tmp_path: 
 def test_a_restored_store_takes_the_keys_over(vault: Vault) -> None:
     """Its name is another: it is refused until the keys are its own, and then the first one is."""
     entry = first_key(vault)
-    vault.adopt("restored")
+    vault.adopt("restored", 1)
     with pytest.raises(KeysUnusable, match="keys adopt"):
         vault.check(STORE_ID)
     keys = vault.entry_keys("restored")

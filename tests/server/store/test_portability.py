@@ -120,6 +120,7 @@ def use_everything(store: Store, make_entries: MakeEntries) -> None:
     store.revision()
     store.store_id()
     store.position()
+    store.last_serial()
     store.changes_after(0)
     with store.changing(), store.reading():
         pass
