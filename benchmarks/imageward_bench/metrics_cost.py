@@ -2,8 +2,7 @@
 
 A third server is like the first. What the two differ by is what the machine does meanwhile,
 and no difference smaller than that is one. Each turn is compared with the mean of both
-servers without metrics in the same round; rounds are short, so that what else runs on the
-machine is the same for all three.
+servers without metrics in the same round.
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ from imageward_bench.machine import describe
 CALLS_AT_ONCE = 16
 CONNECTIONS = 8
 DEADLINE_S = 5.0
-WARMUP_S = 0.1
+WARMUP_S = 0.5
 SERVERS = {"off": (), "on": ("--metrics-listen", "127.0.0.1:0"), "off again": ()}
 
 
@@ -50,8 +49,8 @@ class Turn:
 
 def metrics_cost(
     bank_size: Annotated[str, typer.Option(help="Hashes in the bank.")] = "1e5",
-    rounds: Annotated[int, typer.Option(help="How often each server is loaded.", min=1)] = 300,
-    duration_s: Annotated[float, typer.Option("--duration-s", help="Of each load.")] = 0.25,
+    rounds: Annotated[int, typer.Option(help="How often each server is loaded.", min=1)] = 80,
+    duration_s: Annotated[float, typer.Option("--duration-s", help="Of each load.")] = 1.2,
     seed: Annotated[int, typer.Option(help="Seed of all random data.")] = 1,
     report: Annotated[Path | None, typer.Option("--json", help="File for the figures.")] = None,
     smoke: Annotated[bool, typer.Option("--smoke", help="Tiny sizes: does it run at all?")] = False,

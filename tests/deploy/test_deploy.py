@@ -130,5 +130,6 @@ def test_the_pod_is_asked_by_grpc_where_the_server_answers(
 
 
 def test_the_pod_s_settings_are_the_server_s(settings: dict[str, Any]) -> None:
-    """A name that no setting has would end the start."""
-    assert settings.keys() <= Config.model_fields.keys()
+    """A name that no setting has, or values that contradict each other, would end the start."""
+    config = Config(**settings)
+    assert config.has_tls

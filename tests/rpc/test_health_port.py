@@ -19,7 +19,7 @@ WAIT_S = 60.0
 def config(tmp_path: Path) -> Config:
     """Return a configuration with a port for probes."""
     return Config(
-        data_dir=tmp_path / "data", listen="127.0.0.1:0", health_listen="127.0.0.1:0", grace_s=5.0
+        data_dir=tmp_path / "data", listen="127.0.0.1:0", insecure=True, health_listen="127.0.0.1:0"
     )
 
 

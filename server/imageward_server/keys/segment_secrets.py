@@ -11,9 +11,12 @@ import hmac
 import secrets
 from collections.abc import Collection
 from pathlib import Path
+from typing import Final
 
 from imageward_server.keys.durable import shred, sync_folder, write_durably
-from imageward_server.keys.entry_keys import SECRET_BYTES
+
+SECRET_BYTES: Final = 32
+"""Of a segment's secret."""
 
 
 class SegmentSecrets:

@@ -14,15 +14,17 @@ import base64
 import json
 import os
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from imageward_server import key_file
 from imageward_server.config import Config
 from imageward_server.errors import DataCorrupt, KeysUnusable
 from imageward_server.keys.durable import replace_durably
-from imageward_server.keys.entry_keys import EntryKeys
 from imageward_server.keys.segment_secrets import SegmentSecrets
 from imageward_server.keys.wrapping import unwrap, wrap
+
+if TYPE_CHECKING:
+    from imageward_server.keys.entry_keys import EntryKeys
 
 KEY_VARIABLE: Final = "IMAGEWARD_STORE_KEY"
 FOLDER: Final = "keys"
@@ -69,7 +71,7 @@ class Vault:
         if self.exists:
             self._store_key(store_id)
             return
-        EntryKeys(self._folder / _ENTRY_KEYS, b"").close()
+        self._open_entry_keys(b"").close()
         self._write(store_id, key_file.new_key(), self._master_key)
 
     def check(self, store_id: str) -> None:
@@ -89,6 +91,11 @@ class Vault:
         """Open the keys of the entries; raises as `check` does."""
         self.check(store_id)
         root = key_file.derive(self._store_key(store_id), "entry")
+        return self._open_entry_keys(root)
+
+    def _open_entry_keys(self, root: bytes) -> EntryKeys:
+        from imageward_server.keys.entry_keys import EntryKeys  # noqa: PLC0415 - NumPy's, and the supervisor, which shall be light, looks for a vault
+
         return EntryKeys(self._folder / _ENTRY_KEYS, root)
 
     def request_key(self, store_id: str) -> bytes:
