@@ -36,6 +36,7 @@ from imageward_server.store.engine import FILE_NAME, check_whole, store_url
 from imageward_server.store.head import Head
 from imageward_server.store.migrate import require_known
 from imageward_server.store.schema import head as head_table
+from imageward_server.store.turn import place_of
 
 # What an operator has put there before, because no backup holds it.
 KEY_SUFFIX: Final = ".key"
@@ -144,6 +145,7 @@ def _give_up_pictures(head: Head) -> None:
 
 def _settle(database: Path) -> None:
     """See that the closed database is one file, and durable."""
+    place_of(database).unlink()
     left = sorted(path.name for path in database.parent.iterdir() if path != database)
     assert left == [], left
     with database.open("rb") as opened:

@@ -20,7 +20,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-SUFFIX: Final = "-turn"
+_SUFFIX: Final = "-turn"
 _MODE: Final = 0o600
 # How often a waiting writer asks, at least and at most; the spread keeps writers from
 # asking in step.
@@ -39,13 +39,18 @@ def next_to_write(database: Path, end_s: float) -> Iterator[None]:
         TimeoutError: others held it until then.
         OSError: the file beside the store's cannot be opened.
     """
-    file = os.open(f"{database}{SUFFIX}", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, _MODE)
+    file = os.open(place_of(database), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, _MODE)
     try:
         if not ask_until(lambda: _locked(file), end_s):
             raise TimeoutError("other writers stood in line all the time")
         yield
     finally:
         os.close(file)  # which gives the lock back
+
+
+def place_of(database: Path) -> Path:
+    """Name the file whose lock is the place; it holds nothing."""
+    return database.with_name(database.name + _SUFFIX)
 
 
 def ask_until(granted: Callable[[], bool], end_s: float) -> bool:
