@@ -110,12 +110,36 @@ def test_an_approved_picture_blocks_on_every_surface_within_a_second(
     for surface in SURFACES:
         found = check(channel, small.tobytes(), surface)
         assert found.verdict == match_pb2.VERDICT_BLOCK
-        request = case_pb2.ReportActionRequest(entry_ids=found.entry_ids, surface=surface)
-        stub.ReportAction(request, metadata=by("feed"))
+        request = case_pb2.ReportActionRequest(
+            entry_ids=found.entry_ids, surface=surface, request_id=f"upload on {surface}"
+        )
+        for _ in range(2):  # what is sent again counts once
+            stub.ReportAction(request, metadata=by("feed"))
     shown = stub.GetCase(case_pb2.GetCaseRequest(case_number=number), metadata=by("helpline")).case
     assert shown.state == case_pb2.CASE_STATE_PROTECTED
     assert [(one.surface, one.count) for one in shown.stops] == [(name, 1) for name in SURFACES]
     assert took_s < 1
+
+
+def test_a_request_id_names_one_report(
+    stub: case_pb2_grpc.CaseServiceStub, intake: Intake, astronaut: bytes
+) -> None:
+    """Without an id, or with that of another report, nothing is counted."""
+    number = open_case(stub).case_number
+    bank(intake, number, astronaut)
+    with intake.store.reading() as connection:
+        (picture,) = cases.pictures_of(connection, number)
+    request = case_pb2.ReportActionRequest(
+        entry_ids=[f"{picture.entry_id:016x}"], surface="FACEBOOK", request_id="1"
+    )
+    stub.ReportAction(request, metadata=by("feed"))
+    for request_id, code in (("", "INVALID_ARGUMENT"), ("1", "ALREADY_EXISTS")):
+        request.surface, request.request_id = "MESSENGER", request_id
+        with pytest.raises(grpc.RpcError) as refusal:
+            stub.ReportAction(request, metadata=by("feed"))
+        assert refusal.value.code().name == code
+    shown = stub.GetCase(case_pb2.GetCaseRequest(case_number=number), metadata=by("helpline")).case
+    assert [(one.surface, one.count) for one in shown.stops] == [("FACEBOOK", 1)]
 
 
 def test_a_withdrawn_case_is_allowed_again_within_a_second(

@@ -563,10 +563,16 @@ class ReportActionRequest(_message.Message):
     ENTRY_IDS_FIELD_NUMBER: _builtins.int
     SURFACE_FIELD_NUMBER: _builtins.int
     ACTION_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
     surface: _builtins.str
     """The surface that was checked for."""
     action: Global___StopAction.ValueType
     """What the frontend did."""
+    request_id: _builtins.str
+    """The caller's own id for this report, 1..64 characters. The same id with the
+    same contents is answered as the first time and counts nothing again; with
+    other contents it is refused. It is remembered for 7 days, for each caller.
+    """
     @_builtins.property
     def entry_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """The entries that the check answered with, 1..1,024."""
@@ -577,10 +583,11 @@ class ReportActionRequest(_message.Message):
         entry_ids: _abc.Iterable[_builtins.str] | None = ...,
         surface: _builtins.str = ...,
         action: Global___StopAction.ValueType = ...,
+        request_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "entry_ids", b"entry_ids", "surface", b"surface"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "entry_ids", b"entry_ids", "request_id", b"request_id", "surface", b"surface"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -136,7 +136,7 @@ class CaseServiceServicer:
 
     def ReportAction(self, request, context):
         """ReportAction counts what a frontend did with one upload that matched. It is
-        counted again when it is sent again. Role frontend.
+        counted once by request id, however often it is sent. Role frontend.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

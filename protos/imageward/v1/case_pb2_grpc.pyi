@@ -61,7 +61,7 @@ class CaseServiceStub:
     """
     ReportAction: _grpc.UnaryUnaryMultiCallable[_case_pb2.ReportActionRequest, _case_pb2.ReportActionResponse]
     """ReportAction counts what a frontend did with one upload that matched. It is
-    counted again when it is sent again. Role frontend.
+    counted once by request id, however often it is sent. Role frontend.
     """
     AppealEntry: _grpc.UnaryUnaryMultiCallable[_case_pb2.AppealEntryRequest, _case_pb2.AppealEntryResponse]
     """AppealEntry puts an entry before the reviewers again, with the upload that
@@ -101,7 +101,7 @@ class CaseServiceAsyncStub(CaseServiceStub):
     """
     ReportAction: _aio.UnaryUnaryMultiCallable[_case_pb2.ReportActionRequest, _case_pb2.ReportActionResponse]  # type: ignore[assignment]
     """ReportAction counts what a frontend did with one upload that matched. It is
-    counted again when it is sent again. Role frontend.
+    counted once by request id, however often it is sent. Role frontend.
     """
     AppealEntry: _aio.UnaryUnaryMultiCallable[_case_pb2.AppealEntryRequest, _case_pb2.AppealEntryResponse]  # type: ignore[assignment]
     """AppealEntry puts an entry before the reviewers again, with the upload that
@@ -180,7 +180,7 @@ class CaseServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_case_pb2.ReportActionResponse, _abc.Awaitable[_case_pb2.ReportActionResponse]]:
         """ReportAction counts what a frontend did with one upload that matched. It is
-        counted again when it is sent again. Role frontend.
+        counted once by request id, however often it is sent. Role frontend.
         """
 
     @_abc_1.abstractmethod

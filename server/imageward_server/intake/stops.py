@@ -6,17 +6,20 @@ Counts only: neither uploads nor those who sent them are known here.
 from __future__ import annotations
 
 import enum
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
 import sqlalchemy as sa
 
+from imageward_server.errors import RequestIdReused
 from imageward_server.store import entries
 from imageward_server.store.case_tables import PictureKind
 from imageward_server.store.case_tables import picture as picture_table
 from imageward_server.store.case_tables import stop as table
 from imageward_server.store.head import Head
+from imageward_server.store.schema import request as request_table
 
 _DAY_US: Final = 24 * 3600 * 1_000_000
 
@@ -41,6 +44,38 @@ class StopCount:
     day: int
     action: StopAction
     count: int
+
+
+def add_once(
+    head: Head,
+    frontend: str,
+    request_id: str,
+    entry_ids: Sequence[int],
+    surface: str,
+    action: StopAction,
+) -> None:
+    """Count as `add` does, but nothing for a request id that this frontend sent before.
+
+    Raises:
+        EntryNotFound: an id is of no entry.
+        RequestIdReused: the request id came with other contents before.
+    """
+    # A frontend's ids are its own: neither another's nor those of additions to banks.
+    own_id = hashlib.sha256(repr((frontend, request_id)).encode()).hexdigest()
+    digest = head.codes.digest(repr((sorted(set(entry_ids)), surface, action.value)).encode())
+    known = sa.select(request_table.c.digest).where(request_table.c.id == own_id)
+    earlier = head.connection.execute(known).scalar()
+    if earlier is None:
+        add(head, entry_ids, surface, action)
+        head.connection.execute(
+            request_table.insert().values(
+                id=own_id, digest=digest, revision=head.revision, created_us=head.now_us
+            )
+        )
+    elif earlier != digest:
+        raise RequestIdReused(
+            "this request id came with other contents before; use a new id for new contents"
+        )
 
 
 def add(head: Head, entry_ids: Sequence[int], surface: str, action: StopAction) -> None:

@@ -144,11 +144,15 @@ class CaseService(case_pb2_grpc.CaseServiceServicer):
         self, request: case_pb2.ReportActionRequest, context: grpc.ServicerContext
     ) -> case_pb2.ReportActionResponse:
         """Count what became of an upload."""
-        intake, _ = self._called_by(context)
+        intake, frontend = self._called_by(context)
+        validate.text(
+            "request_id", request.request_id, chars_min=1, chars_max=validate.REQUEST_ID_CHARS_MAX
+        )
         validate.surfaces([request.surface], intake.surfaces)
         action = _ACTIONS.get(request.action, StopAction.BLOCKED)
         with intake.store.changing() as head:
-            stops.add(head, validate.entry_ids(request.entry_ids), request.surface, action)
+            entry_ids = validate.entry_ids(request.entry_ids)
+            stops.add_once(head, frontend, request.request_id, entry_ids, request.surface, action)
         return case_pb2.ReportActionResponse()
 
     def AppealEntry(
