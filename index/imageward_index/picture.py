@@ -36,6 +36,9 @@ Grey = NDArray[np.uint8]
 CHECK_SIDE_MIN: Final = 1_600
 """Pixels that the longer side of a large JPEG keeps at least; the shorter keeps half of them."""
 
+VIEW_SIDE_MAX: Final = 1_024
+"""Pixels that the longer side of a picture has at most where a person looks at it."""
+
 # Of malloc.h.
 _M_TRIM_THRESHOLD: Final = -1
 _M_MMAP_THRESHOLD: Final = -3
@@ -92,6 +95,25 @@ def fingerprint_image(image: bytes) -> Fingerprint:
         UndecodableImage: torn, forged or over a bound of structure.
     """
     return take_fingerprint(decode_grey(image))
+
+
+def shrink_image(image: bytes) -> Grey:
+    """Decode an image for a person to look at, no larger than a screen.
+
+    Returns:
+        (H, W) uint8, upright, over white, 1..1,024 a side.
+
+    Raises:
+        ImageTooLarge: over a bound of bytes, pixels, side or the memory there is.
+        UnsupportedFormat: no bytes, or of no format that is read.
+        UndecodableImage: torn, forged or over a bound of structure.
+    """
+    grey = decode_reduced(image, VIEW_SIDE_MAX)
+    scale = VIEW_SIDE_MAX / max(grey.shape)
+    if scale >= 1:
+        return grey
+    height, width = (max(1, round(side * scale)) for side in grey.shape)
+    return np.asarray(cv2.resize(grey, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
 
 
 def warm_up() -> None:

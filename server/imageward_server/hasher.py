@@ -1,6 +1,6 @@
 """Uploads to their hashes: the one way by which image bytes come in.
 
-What faces strangers' bytes is behind two methods. The server has `cage.Cage` do it in
+What faces strangers' bytes is behind three methods. The server has `cage.Cage` do it in
 processes of their own; where that is not wanted, such as in a test of something else,
 `InProcessHasher` does it here.
 """
@@ -11,8 +11,11 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Protocol
 
+import numpy as np
+from numpy.typing import NDArray
+
 from imageward_index.fingerprint import Fingerprint
-from imageward_index.picture import Parts, Picture, fingerprint_image, open_picture
+from imageward_index.picture import Parts, Picture, fingerprint_image, open_picture, shrink_image
 
 
 class Hasher(Protocol):
@@ -39,6 +42,13 @@ class Hasher(Protocol):
     def fingerprint(self, image: bytes, deadline: float | None = None) -> Fingerprint:
         """Take all hashes of an image, to be banked; raises as `look` does."""
 
+    def view(self, image: bytes, deadline: float | None = None) -> NDArray[np.uint8]:
+        """Shrink an image for a person to look at; raises as `look` does.
+
+        Returns:
+            (H, W) uint8 in grey, 1..1,024 a side.
+        """
+
 
 class InProcessHasher:
     """Hashes in this process, without a limit of time or memory."""
@@ -59,3 +69,8 @@ class InProcessHasher:
         """Take all hashes of an image, to be banked."""
         del deadline
         return fingerprint_image(image)
+
+    def view(self, image: bytes, deadline: float | None = None) -> NDArray[np.uint8]:
+        """Shrink an image for a person to look at."""
+        del deadline
+        return shrink_image(image)

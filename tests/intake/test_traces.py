@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 import pytest
 
+from imageward_server.hasher import InProcessHasher
 from imageward_server.intake import review, withdrawal
 from imageward_server.intake.intake import Intake
 from imageward_server.intake.review import RejectReason
@@ -71,7 +72,7 @@ def test_a_picture_leaves_no_trace(
     monkeypatch.setattr(tempfile, "tempdir", str(scratch))
     number, _ = people.open_case()
     waiting = people.hand_over(number, distinctive)
-    draw_for("ana", review.show(intake, waiting, "ana"))
+    draw_for("ana", intake.hasher, review.show(intake, waiting, "ana"))
     assert (data_dir / f"{FILE_NAME}-wal").stat().st_size > 0
     assert traces(distinctive, [data_dir, scratch]) == []
     finish(end, number, waiting)
@@ -106,12 +107,12 @@ def finish(people: People, intake: Intake, clock: object) -> Callable[[str, str,
 
 def test_what_a_reviewer_sees_is_grey_small_and_marked(distinctive: bytes, picture: bytes) -> None:
     """Drawn anew for each: two reviewers see different pictures of one."""
-    seen = {name: draw_for(name, picture) for name in ("ana", "ben")}
+    seen = {name: draw_for(name, InProcessHasher(), picture) for name in ("ana", "ben")}
     assert seen["ana"] != seen["ben"]
     shown = cv2.imdecode(np.frombuffer(seen["ana"], np.uint8), cv2.IMREAD_UNCHANGED)
     assert shown.ndim == 2
     assert max(shown.shape) <= 1024
-    assert traces_in(distinctive, draw_for("ana", distinctive)) == 0
+    assert traces_in(distinctive, draw_for("ana", InProcessHasher(), distinctive)) == 0
 
 
 def traces_in(of: bytes, held: bytes) -> int:

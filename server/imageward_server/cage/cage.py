@@ -8,13 +8,16 @@ from contextlib import contextmanager
 from functools import cached_property
 from typing import Final
 
+import numpy as np
+from numpy.typing import NDArray
+
 from imageward_index.decode import IMAGE_BYTES_MAX
 from imageward_index.errors import ImageTooLarge
 from imageward_index.fingerprint import Fingerprint
 from imageward_index.geometry import Query
 from imageward_index.pdq import OrientedHashes
 from imageward_server.cage.job import Job
-from imageward_server.cage.payloads import read_fingerprint, read_hashes, read_query
+from imageward_server.cage.payloads import read_fingerprint, read_hashes, read_query, read_view
 from imageward_server.cage.pool import Pool
 from imageward_server.cage.protocol import Order
 from imageward_server.cage.retirement import Retirement
@@ -112,6 +115,15 @@ class Cage:
         """Take all hashes of an image to be banked; arguments and errors are those of `look`."""
         with self._job(image, deadline) as job:
             return job.ask(Order.FINGERPRINT, read_fingerprint)
+
+    def view(self, image: bytes, deadline: float | None = None) -> NDArray[np.uint8]:
+        """Shrink an image for a person to look at; arguments and errors are those of `look`.
+
+        Returns:
+            (H, W) uint8 in grey, 1..1,024 a side.
+        """
+        with self._job(image, deadline) as job:
+            return job.ask(Order.VIEW, read_view)
 
     @contextmanager
     def _job(self, image: bytes, deadline: float | None) -> Iterator[Job]:

@@ -17,8 +17,8 @@ from imageward_index.errors import (
     UndecodableImage,
     UnsupportedFormat,
 )
-from imageward_index.picture import Picture, fingerprint_image, open_picture
-from imageward_server.cage.payloads import write_hashes, write_query, write_refusal
+from imageward_index.picture import Picture, fingerprint_image, open_picture, shrink_image
+from imageward_server.cage.payloads import write_hashes, write_query, write_refusal, write_view
 from imageward_server.cage.protocol import (
     MEMORY_BYTES,
     Message,
@@ -54,6 +54,7 @@ class Cell:
             Order.COARSE: lambda: write_query(self._opened.coarse),
             Order.FINE: lambda: write_query(self._opened.fine),
             Order.FINGERPRINT: lambda: fingerprint_image(self._image).to_bytes(),
+            Order.VIEW: lambda: write_view(shrink_image(self._image)),
         }
 
     def serve(self, link: int) -> None:

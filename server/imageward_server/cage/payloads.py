@@ -9,6 +9,7 @@ cell can make a reader allocate more than the copy has or a kernel read beyond a
                  rows and columns of each level: i64; frames: 4 f64 a code;
                  codes: u64; pixels of the levels, one after the other: f32
     fingerprint  its wire form
+    view         height, width: u32; pixels row by row: u8
     refusal      JSON: message, metadata
 """
 
@@ -27,6 +28,7 @@ from imageward_index.errors import ImagewardError, InvalidFingerprint
 from imageward_index.fingerprint import FINGERPRINT_BYTES_MAX, Fingerprint
 from imageward_index.geometry import Query
 from imageward_index.pdq import HASH_BYTES, QUALITY_MAX, Orientation, OrientedHashes
+from imageward_index.picture import VIEW_SIDE_MAX
 from imageward_index.pyramid import Pyramid
 from imageward_index.regions import BANK_CODES_MAX, BANK_SIDE, Regions
 
@@ -39,6 +41,7 @@ TRACEBACK_CHARS_MAX: Final = 4_000
 _CODES_BYTES: Final = len(Orientation) * HASH_BYTES
 _QUERY_HEAD: Final = struct.Struct("=6d2I")
 _FRAME_FIELDS: Final = 4
+_VIEW_HEAD: Final = struct.Struct("=2I")
 # Interpolation may round a little beyond the shades and places there are.
 _SLACK: Final = 0.01
 _SHADE_MAX: Final = 255.0
@@ -131,6 +134,27 @@ def read_fingerprint(data: bytearray) -> Fingerprint:
         return Fingerprint.from_bytes(bytes(data))
     except InvalidFingerprint as error:
         raise InvalidPayload("no fingerprint") from error
+
+
+def write_view(grey: NDArray[np.uint8]) -> bytes:
+    """Write a picture to be looked at: 8 bytes and one a pixel."""
+    return _VIEW_HEAD.pack(*grey.shape) + grey.tobytes()
+
+
+def read_view(data: bytearray) -> NDArray[np.uint8]:
+    """Read a picture to be looked at: (H, W) uint8, 1..1,024 a side, read-only, in `data`.
+
+    Raises:
+        InvalidPayload: a side out of range, or pixels of another length.
+    """
+    _require(len(data) >= _VIEW_HEAD.size, "a view cut short")
+    height, width = _VIEW_HEAD.unpack_from(data)
+    _require(min(height, width) >= 1, "a view without sides")
+    _require(max(height, width) <= VIEW_SIDE_MAX, "a view that is too large")
+    _require(len(data) == _VIEW_HEAD.size + height * width, "a view of another length")
+    pixels = np.frombuffer(data, np.uint8, offset=_VIEW_HEAD.size).reshape(height, width)
+    pixels.setflags(write=False)
+    return pixels
 
 
 def write_refusal(error: ImagewardError) -> bytes:

@@ -36,6 +36,8 @@ class Order(enum.IntEnum):
     FINE = 6
     FINGERPRINT = 7
     """Decode it and take its fingerprint, to be banked."""
+    VIEW = 8
+    """Decode it and shrink it, for a person to look at."""
 
 
 class Outcome(enum.IntEnum):

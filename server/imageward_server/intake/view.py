@@ -1,8 +1,9 @@
 """What a reviewer sees of a picture: grey, no larger than a screen, with the viewer's name.
 
-The bytes that were uploaded never reach a browser: they are decoded and drawn anew, so
-nothing hidden in them does, and a photograph of the screen names who looked. Grey, because
-it spares those who look at such pictures all day. Nothing is written to disk.
+The bytes that were uploaded never reach a browser: they are drawn anew, so nothing hidden
+in them does, and a photograph of the screen names who looked. Grey, because it spares those
+who look at such pictures all day. Nothing is written to disk. Nothing is decoded here: who
+opens images, a cage in the intake, hands over pixels.
 """
 
 from __future__ import annotations
@@ -12,9 +13,8 @@ from typing import Final
 
 from PIL import Image, ImageDraw, ImageFont
 
-from imageward_index.decode import decode_grey
+from imageward_server.hasher import Hasher
 
-SIDE_MAX: Final = 1024
 _LETTERS_PX: Final = 20
 _STEP_X_PX: Final = 280
 _STEP_Y_PX: Final = 90
@@ -22,14 +22,14 @@ _OPACITY: Final = 110
 _JPEG_QUALITY: Final = 80
 
 
-def draw_for(reviewer: str, image: bytes) -> bytes:
-    """Draw a picture for a reviewer, as a JPEG.
+def draw_for(reviewer: str, hasher: Hasher, image: bytes) -> bytes:
+    """Draw a picture for a reviewer, as a JPEG of 1,024 pixels a side at most.
 
     Raises:
         InvalidImage: it cannot be decoded within the bounds.
+        Overloaded: it takes long, and there is no room for that.
     """
-    shown = Image.fromarray(decode_grey(image))
-    shown.thumbnail((SIDE_MAX, SIDE_MAX))
+    shown = Image.fromarray(hasher.view(image))
     marked = Image.alpha_composite(shown.convert("RGBA"), _watermark(reviewer, shown.size))
     out = io.BytesIO()
     marked.convert("L").save(out, "JPEG", quality=_JPEG_QUALITY)

@@ -18,6 +18,8 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager, nullco
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import grpc
+import numpy as np
+from numpy.typing import NDArray
 
 from imageward_index.answer import Pass
 from imageward_index.fingerprint import Fingerprint
@@ -191,6 +193,10 @@ class _ToldHasher:
     def fingerprint(self, image: bytes, deadline: float | None = None) -> Fingerprint:
         with self._part("fingerprint"):
             return self._hasher.fingerprint(image, deadline)
+
+    def view(self, image: bytes, deadline: float | None = None) -> NDArray[np.uint8]:
+        with self._part("view"):
+            return self._hasher.view(image, deadline)
 
 
 class _ToldPicture:

@@ -20,9 +20,11 @@ from imageward_server.cage.payloads import (
     read_query,
     read_refusal,
     read_traceback,
+    read_view,
     write_hashes,
     write_query,
     write_refusal,
+    write_view,
 )
 
 SEED = 5
@@ -92,6 +94,34 @@ def test_what_is_no_refusal_is_refused(told: bytes) -> None:
     """Neither another form, nor control characters, nor endless text reaches a caller."""
     with pytest.raises(InvalidPayload):
         read_refusal(bytearray(told))
+
+
+def test_a_view_comes_back() -> None:
+    """Its sides and its pixels, read-only."""
+    grey = np.arange(6, dtype=np.uint8).reshape(2, 3)
+    read = read_view(bytearray(write_view(grey)))
+    assert read.tolist() == grey.tolist()
+    assert not read.flags.writeable
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        b"",
+        bytes(7),
+        bytes(8),
+        struct.pack("=2I", 0, 5),
+        struct.pack("=2I", 2, 3) + bytes(5),
+        struct.pack("=2I", 2, 3) + bytes(7),
+        struct.pack("=2I", 1_025, 1) + bytes(1_025),
+        struct.pack("=2I", 1, 1_025) + bytes(1_025),
+        struct.pack("=2I", 2**32 - 1, 2**32 - 1) + bytes(1),
+    ],
+)
+def test_what_is_no_view_is_refused(told: bytes) -> None:
+    """Neither sides beyond a screen nor pixels that do not fill them are drawn."""
+    with pytest.raises(InvalidPayload):
+        read_view(bytearray(told))
 
 
 def test_a_traceback_is_text() -> None:

@@ -82,7 +82,7 @@ class ConsolePages:
         """Send a picture, drawn for this reviewer; the view is in the audit first."""
         reviewer = self._site.subject_of(request, REVIEWER)
         image = review.show(self._intake, request.path_params["picture"], reviewer)
-        return Response(draw_for(reviewer, image), media_type="image/jpeg")
+        return Response(draw_for(reviewer, self._intake.hasher, image), media_type="image/jpeg")
 
     async def decide(self, request: Request) -> Response:
         """Take the reviewer's opinion."""
