@@ -260,11 +260,11 @@ def test_two_signals_end_a_drain_that_has_long_to_wait(start: Start) -> None:
         assert next(watched).status == health_pb2.HealthCheckResponse.SERVING
         answers = running.client.check_stream(_one_question_until(asked))
         assert next(answers).result is not None
-        running.process.send_signal(signal.SIGINT)
+        running.process.send_signal(signal.SIGTERM)
         assert next(watched).status == health_pb2.HealthCheckResponse.NOT_SERVING
         assert running.client.check_hashes([bytes(32)]).results[0].verdict is Verdict.ALLOW
         watched.cancel()
-    running.process.send_signal(signal.SIGINT)
+    running.process.send_signal(signal.SIGTERM)
     with pytest.raises(ImagewardClientError):
         next(answers)
     asked.set()

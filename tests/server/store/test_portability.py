@@ -40,6 +40,8 @@ ALLOWED = {
     ("store/migrations/versions/v2_fingerprints.py", "sqlite"),
     ("store/migrations/versions/v4_audit.py", "sqlite"),
     ("store/migrations/versions/v5_at_rest.py", "sqlite"),
+    # The name of what went wrong, where there is one.
+    ("tracebacks.py", "sqlite_errorname"),
     # The default of an empty store_url, told to the operator.
     ("config.py", "SQLAlchemy URL of the store. Empty: SQLite in data_dir."),
 }
