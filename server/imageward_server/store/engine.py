@@ -195,8 +195,6 @@ def _translated() -> Iterator[None]:
         yield
     except sa.exc.TimeoutError as error:
         raise StoreUnavailable("every connection to the store is busy; try again") from error
-    except TimeoutError as error:
-        raise StoreUnavailable(f"{error}; try again") from error
     except sa.exc.DatabaseError as error:
         if _says_corrupt(error.orig):
             raise DataCorrupt(_DAMAGED) from error
@@ -245,7 +243,11 @@ def _begin_as_writer(connection: sa.Connection) -> None:
     try:
         with next_to_write(database, end_s):
             if not ask_until(lambda: _begun(connection), end_s):
-                raise TimeoutError("another writer was inside all the time")
+                raise StoreUnavailable("another writes to the store all the time; try again")
+    except OSError as error:
+        raise StoreUnavailable(
+            "the store's folder lets nobody stand in line to write; try again"
+        ) from error
     finally:
         connection.exec_driver_sql(f"PRAGMA busy_timeout={BUSY_TIMEOUT_MS}")
 

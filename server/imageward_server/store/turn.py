@@ -37,7 +37,7 @@ def next_to_write(database: Path, end_s: float) -> Iterator[None]:
 
     Raises:
         TimeoutError: others held it until then.
-        OSError: the file beside the store's cannot be opened.
+        OSError: the file beside the store's cannot be opened; a TimeoutError is one, too.
     """
     file = os.open(place_of(database), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, _MODE)
     try:

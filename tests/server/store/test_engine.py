@@ -19,6 +19,7 @@ from imageward_server.errors import DataCorrupt, StoreUnavailable
 from imageward_server.store import Store, engine
 from imageward_server.store.engine import FILE_NAME, open_engine, reading, writing
 from imageward_server.store.schema import bank, entry, request
+from imageward_server.store.turn import place_of
 
 if TYPE_CHECKING:
     from conftest import MakeEntries
@@ -128,6 +129,15 @@ def test_a_writer_gets_its_turn_beside_one_that_does_not_pause(store: Store, url
             done.set()
         # In turns: of a lottery that the faster one wins, it would be dozens.
         assert rival.result(PATIENCE_S) <= 2 * WRITES
+
+
+def test_without_a_place_in_line_nobody_writes(store: Store, path: Path) -> None:
+    """What stands where the line's file should be is a store that does not answer; reads go on."""
+    place_of(path).unlink(missing_ok=True)
+    place_of(path).mkdir()
+    with pytest.raises(StoreUnavailable, match="stand in line"):
+        store.create_bank("known", Policy())
+    assert store.all_banks() == []
 
 
 def test_a_reader_sees_one_state(store: Store) -> None:
