@@ -251,6 +251,13 @@ def test_there_may_be_nothing_to_take_over(start: Start, tmp_path: Path) -> None
     assert "is another server there?" in refused.stderr
 
 
+def test_workers_have_two_heaps(two_workers: Running) -> None:
+    """More would keep memory that each thread has once needed."""
+    for pid in two_workers.worker_pids():
+        variables = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+        assert b"MALLOC_ARENA_MAX=2" in variables
+
+
 def test_two_signals_end_a_drain_that_has_long_to_wait(start: Start) -> None:
     """Health says NOT_SERVING while `notice_s` lasts, and calls are answered; then all ends."""
     running = start("--notice-s", "60", "--grace-s", "60")

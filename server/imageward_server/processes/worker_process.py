@@ -17,6 +17,10 @@ from imageward_server.processes.worker_link import GO, LOAD, LOOK, RELOAD, Order
 from imageward_server.sight.ledger import WorkerPage
 
 READ_BYTES = 4096
+# By default glibc gives the threads of a worker up to eight heaps a core, and what each has
+# once needed stays with it: a sixth of a worker's memory. The interpreter's lock lets
+# hardly two of them allocate at once. Who sets it otherwise keeps that.
+_MALLOC = {"MALLOC_ARENA_MAX": "2"}
 
 
 class Stage(enum.Enum):
@@ -50,6 +54,7 @@ class WorkerProcess:
             # Ctrl-C is the supervisor's alone: it tells its workers.
             process_group=0,
             pass_fds=() if orders.page is None else (orders.page,),
+            env=_MALLOC | os.environ,
         )
         assert self._process.stdin is not None
         assert self._process.stdout is not None
