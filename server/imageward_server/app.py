@@ -100,14 +100,7 @@ class Server:
         self._on_replaced = on_replaced
         self._checkpointer = Checkpointer(self._store)
         self._eraser = Eraser(self._store, self._replica, config.erase_every_s)
-        self._admission = Admission(
-            calls_max=config.call_threads,
-            # An image that takes long keeps its place, and must leave the others theirs.
-            places=config.compute_threads + config.cage_slow_cells,
-            streams_max=config.streams_max,
-            held_bytes_max=config.held_bytes_max,
-            caller_calls_per_s=config.caller_calls_per_s,
-        )
+        self._admission = _open_admission(config)
         self._interceptor = CallInterceptor(
             self._lifecycle,
             self._admission,
@@ -289,6 +282,17 @@ class Server:
         return server
 
 
+def _open_admission(config: Config) -> Admission:
+    return Admission(
+        calls_max=config.call_threads,
+        # An image that takes long keeps its place, and must leave the others theirs.
+        places=config.compute_threads + config.cage_slow_cells,
+        streams_max=config.streams_max,
+        held_bytes_max=config.held_bytes_max,
+        caller_calls_per_s=config.caller_calls_per_s,
+    )
+
+
 def open_store(config: Config, clock: Callable[[], float] = time.time) -> Store:
     """Open the store of a configuration, upgraded to this version's tables.
 
@@ -316,7 +320,7 @@ def open_store(config: Config, clock: Callable[[], float] = time.time) -> Store:
     try:
         store.open()
     except StoreUnavailable as error:
-        raise OSError(f"the store cannot be opened: {error.__cause__}") from error
+        raise OSError(f"the store cannot be opened: {error.__cause__ or error}") from error
     return store
 
 

@@ -163,12 +163,7 @@ def serve(
     file = flags.pop("config_file")
     loaded = _load(flags, file)
     logs.configure(loaded.config.log_format, loaded.config.log_level)
-    if loaded.config.has_tls:
-        _check_tls(loaded.config)
-    _check_audit_key(loaded.config)
-    _check_store_key(loaded.config)
-    if loaded.config.intake_config:
-        _check_intake(loaded.config.intake_config)
+    _check_files(loaded.config)
     try:
         code = serving.serve(
             loaded.config, lambda: config.load(flags, file).config, take_over=take_over
@@ -224,51 +219,49 @@ def _load(flags: dict[str, Any], file: Path | None) -> config.Loaded:
         _fail(str(error), EXIT_USAGE)
 
 
-def _check_tls(checked: config.Config) -> None:
-    """End the start here rather than in every worker."""
-    from imageward_server.access.certificate_files import (  # noqa: PLC0415 - only where there is TLS
-        InvalidCertificate,
-        certificate_files,
-    )
+def _check_files(loaded: config.Config) -> None:
+    """End the start here rather than in every worker, if a file that is named cannot be used.
 
+    What reads them is imported where it is used: `serve` becomes the supervisor, which
+    shall be light.
+    """
     try:
-        certificate_files(checked).read()
-    except InvalidCertificate as error:
-        _fail(str(error), EXIT_USAGE)
-
-
-def _check_intake(file: Path) -> None:
-    """End the start here rather than in every worker."""
-    from imageward_server.intake.keys import load_master_key  # noqa: PLC0415 - only where there is an intake
-    from imageward_server.intake.settings import load_settings  # noqa: PLC0415 - the same
-
-    try:
-        load_master_key(load_settings(file).master_key_file)
+        if loaded.has_tls:
+            _check_tls(loaded)
+        _check_audit_key(loaded)
+        _check_store_key(loaded)
+        if loaded.intake_config:
+            _check_intake(loaded.intake_config)
     except config.InvalidConfig as error:
         _fail(str(error), EXIT_USAGE)
+
+
+def _check_tls(loaded: config.Config) -> None:
+    from imageward_server.access.certificate_files import certificate_files  # noqa: PLC0415 - see above
+
+    certificate_files(loaded).read()
 
 
 def _check_audit_key(loaded: config.Config) -> None:
-    """End the start here rather than in every worker; a key that is not named is made there."""
+    # A key that is not named is made by the first worker.
     if loaded.audit_key_file is None and AUDIT_KEY_VARIABLE not in os.environ:
         return
-    from imageward_server.audit.keys import load_keys  # noqa: PLC0415 - `serve` becomes the supervisor, which shall be light
+    from imageward_server.audit.keys import load_keys  # noqa: PLC0415 - see above
 
-    try:
-        load_keys(loaded.audit_key_file, loaded.data_dir)
-    except config.InvalidConfig as error:
-        _fail(str(error), EXIT_USAGE)
+    load_keys(loaded.audit_key_file, loaded.data_dir)
+
+
+def _check_intake(file: Path) -> None:
+    from imageward_server.intake.keys import load_master_key  # noqa: PLC0415 - see above
+    from imageward_server.intake.settings import load_settings  # noqa: PLC0415 - see above
+
+    load_master_key(load_settings(file).master_key_file)
 
 
 def _check_store_key(loaded: config.Config) -> None:
-    """End the start here rather than in every worker, or warn that hashes lie in clear."""
-    from imageward_server.keys.vault import find_vault  # noqa: PLC0415 - `serve` becomes the supervisor, which shall be light
+    from imageward_server.keys.vault import find_vault  # noqa: PLC0415 - see above
 
-    try:
-        vault = find_vault(loaded)
-    except config.InvalidConfig as error:
-        _fail(str(error), EXIT_USAGE)
-    if vault is None:
+    if find_vault(loaded) is None:
         log.warning(
             "THE STORE IS NOT ENCRYPTED: hashes and segments lie in clear, and what is erased "
             "stays in backups",

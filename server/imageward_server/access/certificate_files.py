@@ -9,20 +9,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
-if TYPE_CHECKING:
-    from imageward_server.config import Config
+from imageward_server.config import Config, InvalidConfig
 
 # A bundle of authorities is larger than a chain; nothing is larger than this.
 FILE_BYTES_MAX: Final = 4_000_000
 
 
-class InvalidCertificate(Exception):
+class InvalidCertificate(InvalidConfig):
     """Certificate, key or authority cannot be used; the message says why."""
 
 

@@ -18,7 +18,7 @@ from imageward_server.sight.ledger import WorkerPage
 
 READ_BYTES = 4096
 # By default glibc gives the threads of a worker up to eight heaps a core, and what each has
-# once needed stays with it: a sixth of a worker's memory. The interpreter's lock lets
+# once needed stays with it: a fifth of a worker's memory. The interpreter's lock lets
 # hardly two of them allocate at once. Who sets it otherwise keeps that.
 _MALLOC = {"MALLOC_ARENA_MAX": "2"}
 

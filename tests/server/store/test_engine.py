@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import sqlite3
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
@@ -19,7 +20,7 @@ from imageward_server.errors import DataCorrupt, StoreUnavailable
 from imageward_server.store import Store, engine
 from imageward_server.store.engine import FILE_NAME, open_engine, reading, writing
 from imageward_server.store.schema import bank, entry, request
-from imageward_server.store.turn import place_of
+from imageward_server.store.turn import next_to_write, place_of
 
 if TYPE_CHECKING:
     from conftest import MakeEntries
@@ -105,16 +106,19 @@ def test_a_writer_begins_as_one(store: Store, url: str, monkeypatch: pytest.Monk
             assert len(connection.execute(sa.select(bank)).all()) == 1
 
 
-def test_a_writer_gets_its_turn_beside_one_that_does_not_pause(store: Store, url: str) -> None:
+def test_a_writer_gets_its_turn_beside_one_that_does_not_pause(store: Store, path: Path) -> None:
     """A writer comes in although another, on a slow disk, begins again as soon as it is done."""
     inside, done = Event(), Event()
 
     def write_without_pause() -> int:
-        with opened(url) as other:
+        # Bare, so that hardly a moment passes between two transactions.
+        with closing(sqlite3.connect(path, PATIENCE_S, isolation_level=None)) as connection:
             for count in itertools.count():
-                with writing(other):
-                    inside.set()
-                    done.wait(SLOW_COMMIT_S)
+                with next_to_write(path, time.monotonic() + PATIENCE_S):
+                    connection.execute("BEGIN IMMEDIATE")
+                inside.set()
+                done.wait(SLOW_COMMIT_S)
+                connection.execute("COMMIT")
                 if done.is_set():
                     return count
         raise AssertionError
