@@ -17,7 +17,13 @@ from imageward_index.errors import (
     UndecodableImage,
     UnsupportedFormat,
 )
-from imageward_index.picture import Picture, fingerprint_image, open_picture, shrink_image
+from imageward_index.picture import (
+    CHECK_SIDE_MIN,
+    Picture,
+    fingerprint_image,
+    open_picture,
+    shrink_image,
+)
 from imageward_server.cage.payloads import write_hashes, write_query, write_refusal, write_view
 from imageward_server.cage.protocol import (
     MEMORY_BYTES,
@@ -34,6 +40,10 @@ _OUTCOMES: Final = {
     ImageTooLarge: Outcome.IMAGE_TOO_LARGE,
     UndecodableImage: Outcome.UNDECODABLE_IMAGE,
 }
+
+# By the order, what the longer side of the picture keeps at least. A view keeps fewer pixels
+# than a check, so what is expected of a check is enough for it.
+_TAKES: Final[dict[int, int | None]] = {Order.TAKE: None, Order.TAKE_REDUCED: CHECK_SIDE_MIN}
 
 
 class Cell:
@@ -67,8 +77,8 @@ class Cell:
     def carry_out(self, order: Message) -> tuple[Outcome, bytes]:
         """Carry out one order on the image in the shared memory; returns what became of it."""
         try:
-            if order.kind == Order.TAKE:
-                return Outcome.DONE, self._take(order.value)
+            if order.kind in _TAKES:
+                return Outcome.DONE, self._take(order)
             return Outcome.DONE, self._orders[order.kind]()
         except InvalidImage as error:
             return _OUTCOMES[type(error)], write_refusal(error)
@@ -79,11 +89,11 @@ class Cell:
         except Exception as error:  # noqa: BLE001 the server logs it, and answers for it
             return Outcome.FAILED, describe_error(error).encode("ascii", "replace")
 
-    def _take(self, length: int) -> bytes:
+    def _take(self, order: Message) -> bytes:
         # What was made of the last image goes before the next takes its place.
         self._picture = None
-        self._image = self._memory[:length]
-        return struct.pack("=d", expected_s(self._image))
+        self._image = self._memory[: order.value]
+        return struct.pack("=d", expected_s(self._image, _TAKES[order.kind]))
 
     def _open(self) -> bytes:
         self._picture = open_picture(self._image)
