@@ -3,11 +3,15 @@
 A third server is like the first. What the two differ by is what the machine does meanwhile,
 and no difference smaller than that is one. Each turn is compared with the mean of both
 servers without metrics in the same round.
+
+Where a process happens to lie in memory makes it some percent faster or slower for as long
+as it lives, so all three are started anew several times.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -47,9 +51,28 @@ class Turn:
     p50_ms: float
 
 
+@dataclass(frozen=True, slots=True)
+class Round:
+    """One load of each server, in one start of them.
+
+    Attributes:
+        start: which, from 0.
+        turns: by the server's name.
+    """
+
+    start: int
+    turns: dict[str, Turn]
+
+    def ratio(self, name: str, what: str) -> float:
+        """Compare one figure of a server with the mean of both servers without metrics."""
+        plain = getattr(self.turns["off"], what) + getattr(self.turns["off again"], what)
+        return float(2 * getattr(self.turns[name], what) / plain)
+
+
 def metrics_cost(
     bank_size: Annotated[str, typer.Option(help="Hashes in the bank.")] = "1e5",
-    rounds: Annotated[int, typer.Option(help="How often each server is loaded.", min=1)] = 80,
+    starts: Annotated[int, typer.Option(help="How often the servers are started.", min=1)] = 8,
+    rounds: Annotated[int, typer.Option(help="Loads of each server in a start.", min=1)] = 10,
     duration_s: Annotated[float, typer.Option("--duration-s", help="Of each load.")] = 1.2,
     seed: Annotated[int, typer.Option(help="Seed of all random data.")] = 1,
     report: Annotated[Path | None, typer.Option("--json", help="File for the figures.")] = None,
@@ -57,16 +80,35 @@ def metrics_cost(
 ) -> None:
     """Measure calls a second, and processor time a call, with and without metrics, in turn."""
     if smoke:
-        bank_size, rounds, duration_s = "2000", 1, 0.5
+        bank_size, starts, rounds, duration_s = "2000", 1, 1, 0.5
     console = Console()
+    done: list[Round] = []
+    for start in range(starts):
+        done += _start(start, rounds, int(float(bank_size)), duration_s, seed, console)
+        console.print(f"start {start + 1} of {starts}: {_spread(done, start)}")
+    told = {"seed": seed, "starts": starts, "rounds": rounds, "bank_size": bank_size}
+    figures = {name: _figures(done, name) for name in SERVERS}
+    _show(figures, console)
+    if report:
+        each = [asdict(one) for one in done]
+        report.write_text(
+            json.dumps({**told, **figures, "rounds": each, "machine": describe()}, indent=2)
+        )
+
+
+def _start(
+    start: int, rounds: int, bank_size: int, duration_s: float, seed: int, console: Console
+) -> list[Round]:
+    """Start the three servers, load them in turn, and stop them."""
     mix = Mix(call=(Part(kind="hash"),))
-    turns: dict[str, list[Turn]] = {name: [] for name in SERVERS}
+    # Each is first, second and last equally often, in the order of starts as of turns.
+    names = _turned(list(SERVERS), start)
     with ExitStack() as opened:
         ready = {
             name: opened.enter_context(
-                session(Choice("", int(float(bank_size)), 1, flags), mix, seed, console)
+                session(Choice("", bank_size, 1, SERVERS[name]), mix, seed, console)
             )
-            for name, flags in SERVERS.items()
+            for name in names
         }
         generators = {
             name: opened.enter_context(
@@ -74,17 +116,19 @@ def metrics_cost(
             )
             for name, one in ready.items()
         }
-        for number in range(rounds):
+
+        def load(number: int) -> Round:
             step = Step(duration_s, DEADLINE_S, 0.0, CALLS_AT_ONCE, seed=seed + number)
-            # Each is first, second and last equally often.
-            names = list(SERVERS)
-            for name in names[number % 3 :] + names[: number % 3]:
-                turns[name].append(_turn(generators[name], step, ready[name]))
-    told = {"seed": seed, "rounds": rounds, "bank_size": bank_size, **_compared(turns)}
-    _show(told, console)
-    if report:
-        each = {name: [asdict(one) for one in all_of] for name, all_of in turns.items()}
-        report.write_text(json.dumps({**told, "turns": each, "machine": describe()}, indent=2))
+            order = _turned(names, number)
+            return Round(
+                start, {name: _turn(generators[name], step, ready[name]) for name in order}
+            )
+
+        return [load(number) for number in range(rounds)]
+
+
+def _turned(names: list[str], by: int) -> list[str]:
+    return names[by % len(names) :] + names[: by % len(names)]
 
 
 def _turn(generators: Generators, step: Step, ready: Session) -> Turn:
@@ -97,33 +141,31 @@ def _turn(generators: Generators, step: Step, ready: Session) -> Turn:
     )
 
 
-def _compared(turns: dict[str, list[Turn]]) -> dict[str, dict[str, float]]:
-    """Take medians of the figures, and of their ratios within each round."""
+def _figures(done: list[Round], name: str) -> dict[str, float]:
+    """Take medians of a server's figures, and of their ratios within each round."""
+
+    def middle(read: Callable[[Round], float]) -> float:
+        return median(read(one) for one in done)
+
     return {
-        name: {
-            "calls_per_s": median(one.calls_per_s for one in each),
-            "cpu_us": median(one.cpu_us for one in each),
-            "p50_ms": median(one.p50_ms for one in each),
-            "calls_ratio": median(_ratios(turns, name, "calls_per_s")),
-            "cpu_ratio": median(_ratios(turns, name, "cpu_us")),
-        }
-        for name, each in turns.items()
+        "calls_per_s": middle(lambda one: one.turns[name].calls_per_s),
+        "cpu_us": middle(lambda one: one.turns[name].cpu_us),
+        "p50_ms": middle(lambda one: one.turns[name].p50_ms),
+        "calls_ratio": middle(lambda one: one.ratio(name, "calls_per_s")),
+        "cpu_ratio": middle(lambda one: one.ratio(name, "cpu_us")),
     }
 
 
-def _ratios(turns: dict[str, list[Turn]], name: str, what: str) -> list[float]:
-    rounds = zip(turns[name], turns["off"], turns["off again"], strict=True)
-    return [
-        2 * getattr(one, what) / (getattr(first, what) + getattr(second, what))
-        for one, first, second in rounds
-    ]
+def _spread(done: list[Round], start: int) -> str:
+    """Tell the ratios of processor time of one start."""
+    mine = [one for one in done if one.start == start]
+    told = (f"{name} {_figures(mine, name)['cpu_ratio']:.3f}" for name in SERVERS)
+    return f"CPU a call, as a ratio: {', '.join(told)}"
 
 
-def _show(told: dict[str, object], console: Console) -> None:
+def _show(figures: dict[str, dict[str, float]], console: Console) -> None:
     table = Table("metrics", "calls/s", "ratio", "CPU us a call", "ratio", "p50 ms")
-    for name in SERVERS:
-        row = told[name]
-        assert isinstance(row, dict)
+    for name, row in figures.items():
         table.add_row(
             name,
             f"{row['calls_per_s']:,.0f}",

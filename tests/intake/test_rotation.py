@@ -15,6 +15,7 @@ from imageward_server.intake import cases
 from imageward_server.intake.intake import CONTACT_KEY, Intake
 from imageward_server.intake.quarantine import FOLDER, Quarantine
 from imageward_server.key_file import derive, new_key
+from imageward_server.store.ledger import read_rows
 
 CONTACT = "person@example.org"
 
@@ -58,6 +59,9 @@ def test_the_command_changes_the_key(intake: Intake, data_dir: Path, tmp_path: P
     for expected in ("1 cases' keys and 1 addresses", "0 cases' keys and 0 addresses"):
         done = CliRunner().invoke(app, [*told, "--intake-config", str(settings)])
         assert (done.exit_code, expected in done.stdout) == (0, True)
+    with intake.store.reading() as connection:
+        deeds = [sealed.row.action for sealed in read_rows(connection)]
+    assert deeds[-2:] == ["rotate intake key"] * 2
     with pytest.raises(DataCorrupt):
         intake.quarantine.read(number, "one")
     with pytest.raises(DataCorrupt):

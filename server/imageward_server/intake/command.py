@@ -12,9 +12,14 @@ from typing import Annotated
 import typer
 
 from imageward_server import config, logs
-
-EXIT_FAILED = 1
-EXIT_USAGE = 2
+from imageward_server.operator_command import (
+    EXIT_USAGE,
+    ConfigFile,
+    DataDir,
+    Reason,
+    fail,
+    operator,
+)
 
 StoreKeyFile = Annotated[
     Path | None, typer.Option(help="File of the store's key, if it is encrypted.")
@@ -26,10 +31,8 @@ app = typer.Typer(no_args_is_help=True, help="Runs the intake of pictures by per
 
 @app.command()
 def serve(
-    config_file: Annotated[
-        Path | None, typer.Option("--config", help="TOML file of the server's settings.")
-    ] = None,
-    data_dir: Annotated[Path | None, typer.Option(help="Folder of the embedded store.")] = None,
+    config_file: ConfigFile = None,
+    data_dir: DataDir = None,
     intake_config: Annotated[Path | None, typer.Option(help="TOML file of the intake.")] = None,
     store_key_file: StoreKeyFile = None,
     key_dir: KeyDir = None,
@@ -49,11 +52,9 @@ def serve(
         logs.configure(loaded.log_format, loaded.log_level)
         run(loaded, lambda: config.load(flags, config_file).config)
     except config.InvalidConfig as error:
-        typer.echo(f"imageward-server: {error}", err=True)
-        raise typer.Exit(EXIT_USAGE) from error
+        fail(str(error), EXIT_USAGE)
     except (ImagewardError, OSError) as error:
-        typer.echo(f"imageward-server: {error}", err=True)
-        raise typer.Exit(EXIT_FAILED) from error
+        fail(str(error))
 
 
 @app.command("new-key")
@@ -66,17 +67,15 @@ def make_key(
     try:
         make_key_file(file)
     except OSError as error:
-        typer.echo(f"imageward-server: the key cannot be written: {error}", err=True)
-        raise typer.Exit(EXIT_FAILED) from error
+        fail(f"the key cannot be written: {error}")
 
 
 @app.command("rotate-key")
 def rotate_key(
     new_key_file: Annotated[Path, typer.Argument(help="File of the new master key.")],
-    config_file: Annotated[
-        Path | None, typer.Option("--config", help="TOML file of the server's settings.")
-    ] = None,
-    data_dir: Annotated[Path | None, typer.Option(help="Folder of the embedded store.")] = None,
+    reason: Reason = "",
+    config_file: ConfigFile = None,
+    data_dir: DataDir = None,
     intake_config: Annotated[Path | None, typer.Option(help="TOML file of the intake.")] = None,
     store_key_file: StoreKeyFile = None,
     key_dir: KeyDir = None,
@@ -95,11 +94,11 @@ def rotate_key(
             "store_key_file": store_key_file,
             "key_dir": key_dir,
         }
-        pictures, contacts = rotate(config.load(flags, config_file).config, new_key_file)
+        pictures, contacts = rotate(
+            config.load(flags, config_file).config, new_key_file, operator(reason)
+        )
     except config.InvalidConfig as error:
-        typer.echo(f"imageward-server: {error}", err=True)
-        raise typer.Exit(EXIT_USAGE) from error
+        fail(str(error), EXIT_USAGE)
     except (ImagewardError, OSError) as error:
-        typer.echo(f"imageward-server: {error}", err=True)
-        raise typer.Exit(EXIT_FAILED) from error
+        fail(str(error))
     typer.echo(f"rotated: {pictures} cases' keys and {contacts} addresses")

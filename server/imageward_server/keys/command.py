@@ -13,7 +13,16 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from imageward_server import config
-from imageward_server.operator_command import EXIT_USAGE, ConfigFile, DataDir, fail
+from imageward_server.operator_command import (
+    EXIT_USAGE,
+    AuditKeyFile,
+    ConfigFile,
+    DataDir,
+    Reason,
+    fail,
+    opened_store,
+    operator,
+)
 
 if TYPE_CHECKING:
     from imageward_server.config import Config
@@ -43,10 +52,12 @@ def make_key(
 @app.command()
 def rotate(
     new_key_file: Annotated[Path, typer.Argument(help="File of the new master key.")],
+    reason: Reason = "",
     config_file: ConfigFile = None,
     data_dir: DataDir = None,
     store_key_file: StoreKeyFile = None,
     key_dir: KeyDir = None,
+    audit_key_file: AuditKeyFile = None,
 ) -> None:
     """Wrap the store's key with another master key. Stop the server first, then name the new one.
 
@@ -55,27 +66,43 @@ def rotate(
     from imageward_server.key_file import load_key  # noqa: PLC0415 - see above
     from imageward_server.keys.vault import KEY_VARIABLE, MAKER  # noqa: PLC0415 - see above
 
-    with _vault_of(config_file, data_dir, store_key_file, key_dir) as (_, vault):
-        vault.rotate(load_key(new_key_file, KEY_VARIABLE, MAKER))
+    with _vault_of(
+        config_file,
+        data_dir=data_dir,
+        store_key_file=store_key_file,
+        key_dir=key_dir,
+        audit_key_file=audit_key_file,
+    ) as (loaded, vault):
+        new_key = load_key(new_key_file, KEY_VARIABLE, MAKER)
+        _audit(loaded, reason, "rotate store key")
+        vault.rotate(new_key)
     typer.echo("rotated: set store_key_file to the new key, then destroy the old one")
 
 
 @app.command()
 def adopt(
+    reason: Reason = "",
     config_file: ConfigFile = None,
     data_dir: DataDir = None,
     store_key_file: StoreKeyFile = None,
     key_dir: KeyDir = None,
+    audit_key_file: AuditKeyFile = None,
 ) -> None:
     """Give the keys to a store that was restored from a backup; the one before must not run again.
 
     For a trial, restore beside a copy of the folder of the keys.
     """
     from imageward_server.store import Store  # noqa: PLC0415 - see above
-    from imageward_server.store.engine import require_file, store_url  # noqa: PLC0415 - see above
+    from imageward_server.store.engine import store_url  # noqa: PLC0415 - see above
 
-    with _vault_of(config_file, data_dir, store_key_file, key_dir) as (loaded, vault):
-        require_file(loaded.data_dir, "")
+    with _vault_of(
+        config_file,
+        data_dir=data_dir,
+        store_key_file=store_key_file,
+        key_dir=key_dir,
+        audit_key_file=audit_key_file,
+    ) as (loaded, vault):
+        _audit(loaded, reason, "adopt store key")
         store = Store(store_url(loaded.data_dir, ""))
         try:
             vault.adopt(store.store_id(), store.last_serial())
@@ -85,10 +112,12 @@ def adopt(
 
 @app.command("encrypt-store")
 def encrypt_store(
+    reason: Reason = "",
     config_file: ConfigFile = None,
     data_dir: DataDir = None,
     store_key_file: StoreKeyFile = None,
     key_dir: KeyDir = None,
+    audit_key_file: AuditKeyFile = None,
 ) -> None:
     """Encrypt a store that is in clear, and remove its segments. Stop the server first.
 
@@ -96,10 +125,16 @@ def encrypt_store(
     called again.
     """
     from imageward_server.store import Store  # noqa: PLC0415 - see above
-    from imageward_server.store.engine import require_file, store_url  # noqa: PLC0415 - see above
+    from imageward_server.store.engine import store_url  # noqa: PLC0415 - see above
 
-    with _vault_of(config_file, data_dir, store_key_file, key_dir) as (loaded, vault):
-        require_file(loaded.data_dir, "")
+    with _vault_of(
+        config_file,
+        data_dir=data_dir,
+        store_key_file=store_key_file,
+        key_dir=key_dir,
+        audit_key_file=audit_key_file,
+    ) as (loaded, vault):
+        _audit(loaded, reason, "encrypt store")
         _remove_segments(loaded.data_dir)
         store = Store(store_url(loaded.data_dir, ""), vault=vault)
         try:
@@ -109,18 +144,12 @@ def encrypt_store(
 
 
 @contextmanager
-def _vault_of(
-    config_file: Path | None,
-    data_dir: Path | None,
-    store_key_file: Path | None,
-    key_dir: Path | None,
-) -> Iterator[tuple[Config, Vault]]:
+def _vault_of(config_file: Path | None, **flags: Path | None) -> Iterator[tuple[Config, Vault]]:
     """Find the keys of a server that is stopped; end the command with what is wrong."""
     from imageward_index.errors import ImagewardError  # noqa: PLC0415 - see above
     from imageward_server.keys.vault import find_vault  # noqa: PLC0415 - see above
     from imageward_server.processes.roster import read_rosters  # noqa: PLC0415 - see above
 
-    flags = {"data_dir": data_dir, "store_key_file": store_key_file, "key_dir": key_dir}
     try:
         loaded = config.load(flags, config_file).config
         vault = find_vault(loaded)
@@ -133,6 +162,12 @@ def _vault_of(
         fail(str(error), EXIT_USAGE)
     except (ImagewardError, OSError) as error:
         fail(str(error))
+
+
+def _audit(loaded: Config, reason: str, action: str) -> None:
+    """Write down who is about to do it; a store that is not there ends the command."""
+    with opened_store(loaded) as store:
+        store.audit(operator(reason), action)
 
 
 def _remove_segments(data_dir: Path) -> None:

@@ -20,7 +20,7 @@ PACKAGE = Path(imageward_server.__file__).parent
 OPERATIONS = (Path(__file__).parents[3] / "OPERATIONS.md").read_text()
 AUDIT = OPERATIONS.partition("## Audit")[2].partition("\n## ")[0]
 # Calls that write a row, and where among their arguments the action is.
-WRITERS = {"audit": 1, "record": 2, "_audit_entry": 3, "Deed": 1}
+WRITERS = {"audit": 1, "record": 2, "_audit_entry": 3, "_audit": 2, "Deed": 1}
 
 
 def actions() -> Iterator[str]:

@@ -11,6 +11,7 @@ from imageward_index.fingerprint import Fingerprint
 from imageward_index.pdq import PdqHash
 from imageward_index.policy import Policy
 from imageward_server import key_file
+from imageward_server.audit.keys import load_keys
 from imageward_server.cli import app
 from imageward_server.config import Config
 from imageward_server.errors import KeysUnusable
@@ -18,10 +19,18 @@ from imageward_server.key_file import InvalidKey
 from imageward_server.keys.vault import Vault, find_vault
 from imageward_server.store import EntrySource, NewEntry, Store
 from imageward_server.store.engine import store_url
+from imageward_server.store.ledger import read_rows
 from imageward_server.store.schema import head as head_table
 
 OLD, NEW = b"o" * 32, b"n" * 32
 STORE_ID = "0123456789abcdef"
+
+
+def last_deeds(store: Store, count: int) -> list[tuple[str, str, str]]:
+    """Return what the audit says was done last, by whom and why."""
+    with store.reading() as connection:
+        rows = [sealed.row for sealed in read_rows(connection)]
+    return [(row.action, row.role, row.reason) for row in rows[-count:]]
 
 
 @pytest.fixture
@@ -103,14 +112,18 @@ def test_a_segment_s_key_goes_with_it(vault: Vault) -> None:
 def test_the_command_rotates(vault: Vault, tmp_path: Path) -> None:
     """`keys rotate` takes two files; the new one opens the store afterwards, the old does not."""
     entry = first_key(vault)
+    store = Store(store_url(tmp_path, ""), keys=load_keys(None, tmp_path))
+    store.open()
+    store.close()
     files = {name: tmp_path / name for name in ("old", "new")}
     files["old"].write_text(key_file.write_key(OLD))
     files["old"].chmod(0o600)
     runner = CliRunner()
     assert runner.invoke(app, ["keys", "new", str(files["new"])]).exit_code == 0
     told = ["keys", "rotate", str(files["new"]), "--data-dir", str(tmp_path)]
-    done = runner.invoke(app, [*told, "--store-key-file", str(files["old"])])
+    done = runner.invoke(app, [*told, "--store-key-file", str(files["old"]), "--reason", "due"])
     assert (done.exit_code, done.stderr) == (0, "")
+    assert last_deeds(store, 1) == [("rotate store key", "operator", "due")]
     new = key_file.load_key(files["new"], "", "")
     assert first_key(Vault(tmp_path / "keys", new)) == entry
     done = runner.invoke(app, [*told[:3], "--data-dir", str(tmp_path / "none")])
@@ -142,7 +155,7 @@ def test_a_store_in_clear_is_encrypted_and_handed_over_by_command(tmp_path: Path
     data_dir = tmp_path / "data"
     (data_dir / "segments").mkdir(parents=True)
     (data_dir / "segments" / "manifest").write_text("in clear")
-    store = Store(store_url(data_dir, ""))
+    store = Store(store_url(data_dir, ""), keys=load_keys(None, data_dir))
     store.open()
     store.create_bank("known", Policy())
     new = NewEntry(Fingerprint(PdqHash(b"h" * 32, 80)), EntrySource.HASH)
@@ -153,7 +166,7 @@ def test_a_store_in_clear_is_encrypted_and_handed_over_by_command(tmp_path: Path
     assert (done.exit_code, "1 entries" in done.stderr) == (0, True)
     assert list((data_dir / "segments").iterdir()) == []
     vault = find_vault(Config(data_dir=data_dir, store_key_file=key))
-    store = Store(store_url(data_dir, ""), vault=vault)
+    store = Store(store_url(data_dir, ""), vault=vault, keys=load_keys(None, data_dir))
     store.open()
     assert store.get_fingerprint(entry_id) == new.fingerprint
     with store.changing() as head:
@@ -164,4 +177,5 @@ def test_a_store_in_clear_is_encrypted_and_handed_over_by_command(tmp_path: Path
     assert CliRunner().invoke(app, ["keys", "adopt", *named]).exit_code == 0
     store.open()
     assert store.get_fingerprint(entry_id) == new.fingerprint
+    assert {"encrypt store", "adopt store key"} == {deed for deed, _, _ in last_deeds(store, 2)}
     store.close()
