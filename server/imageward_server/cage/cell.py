@@ -41,9 +41,7 @@ _OUTCOMES: Final = {
     UndecodableImage: Outcome.UNDECODABLE_IMAGE,
 }
 
-# By the order, what the longer side of the picture keeps at least. A view keeps fewer pixels
-# than a check, so what is expected of a check is enough for it.
-_TAKES: Final[dict[int, int | None]] = {Order.TAKE: None, Order.TAKE_REDUCED: CHECK_SIDE_MIN}
+_TAKES: Final = (Order.TAKE, Order.TAKE_REDUCED)
 
 
 class Cell:
@@ -93,7 +91,7 @@ class Cell:
         # What was made of the last image goes before the next takes its place.
         self._picture = None
         self._image = self._memory[: order.value]
-        return struct.pack("=d", expected_s(self._image, _TAKES[order.kind]))
+        return struct.pack("=d", expected_s(self._image, reduced_to(order.kind)))
 
     def _open(self) -> bytes:
         self._picture = open_picture(self._image)
@@ -107,6 +105,12 @@ class Cell:
     def _trimmed(self) -> bytes:
         trimmed = self._opened.trimmed
         return b"" if trimmed is None else write_hashes(trimmed)
+
+
+def reduced_to(take: int) -> int | None:
+    """Say what the longer side of a picture keeps at least, by the order that took it."""
+    # A view keeps fewer pixels than a check, so what is expected of a check is enough for it.
+    return CHECK_SIDE_MIN if take == Order.TAKE_REDUCED else None
 
 
 def warm_up() -> None:
