@@ -139,7 +139,7 @@ def _processor_s(running: Cage, image: bytes, rounds: int) -> tuple[float, float
         here.append(time.thread_time() - begun)
         begun = time.thread_time()
         job = Job(running.pool, image, time.monotonic() + WAIT_S_MAX)
-        job.take()
+        job.take(Order.TAKE_REDUCED)
         job.ask(Order.OPEN, lambda _: None)
         cell_s = job.computed_s
         job.end()

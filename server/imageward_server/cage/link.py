@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from imageward_server.cage.protocol import MEMORY_BYTES, MESSAGE_BYTES, Message, Order
+from imageward_server.cage.protocol import MEMORY_BYTES, MESSAGE_BYTES, Message
 
 if TYPE_CHECKING:
     from imageward_server.cage.zygote_process import ZygoteProcess
@@ -84,7 +84,7 @@ class CellLink:
             self._memory.madvise(mmap.MADV_REMOVE, 0, MEMORY_BYTES)
         self._used = 0
 
-    def begin(self, order: Order, value: int = 0) -> None:
+    def begin(self, order: int, value: int = 0) -> None:
         """Send an order.
 
         Raises:
