@@ -40,11 +40,19 @@ from imageward_client._answers import (
     StreamAnswer,
 )
 from imageward_client._async_client import AsyncClient
+from imageward_client._case_answers import (
+    Case,
+    CasePicture,
+    LinkAnswer,
+    OpenAnswer,
+    StopCount,
+)
 from imageward_client._channel import RetryPolicy
 from imageward_client._client import Client
 from imageward_client._tls import Tls
 from imageward_client._types import (
     Action,
+    CaseState,
     Completeness,
     EntrySource,
     EntryState,
@@ -56,6 +64,7 @@ from imageward_client._types import (
     PdqHash,
     Scope,
     ServingStatus,
+    StopAction,
     Verdict,
 )
 from imageward_client.errors import (
@@ -63,6 +72,7 @@ from imageward_client.errors import (
     BankExists,
     BankNotFound,
     Cancelled,
+    CaseNotFound,
     DataCorrupt,
     DataLoss,
     DeadlineExceeded,
@@ -72,6 +82,7 @@ from imageward_client.errors import (
     ImageTooCostly,
     ImageTooLarge,
     ImagewardClientError,
+    IntakeNotConfigured,
     InternalError,
     InvalidBatch,
     InvalidHash,
@@ -93,6 +104,7 @@ from imageward_client.errors import (
     TooManyBanks,
     TooManyCostlyImages,
     TooManyStreams,
+    UnacceptablePicture,
     Unauthenticated,
     Unavailable,
     UndecodableImage,
@@ -114,6 +126,10 @@ __all__ = [
     "BankNotFound",
     "BankStats",
     "Cancelled",
+    "Case",
+    "CaseNotFound",
+    "CasePicture",
+    "CaseState",
     "ChangeAnswer",
     "CheckAnswer",
     "CheckResult",
@@ -136,6 +152,7 @@ __all__ = [
     "ImageTooCostly",
     "ImageTooLarge",
     "ImagewardClientError",
+    "IntakeNotConfigured",
     "InternalError",
     "InvalidBatch",
     "InvalidHash",
@@ -143,11 +160,13 @@ __all__ = [
     "InvalidPageToken",
     "InvalidRadius",
     "InvalidRequest",
+    "LinkAnswer",
     "Loading",
     "LowQuality",
     "Match",
     "Method",
     "NotFound",
+    "OpenAnswer",
     "Orientation",
     "Overloaded",
     "PdqHash",
@@ -161,6 +180,8 @@ __all__ = [
     "Scope",
     "ServingStatus",
     "Stats",
+    "StopAction",
+    "StopCount",
     "StoreIncompatible",
     "StoreUnavailable",
     "StreamAnswer",
@@ -168,6 +189,7 @@ __all__ = [
     "TooManyBanks",
     "TooManyCostlyImages",
     "TooManyStreams",
+    "UnacceptablePicture",
     "Unauthenticated",
     "Unavailable",
     "UndecodableImage",

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Self
 
 from imageward_client import _match_calls as calls
 from imageward_client._async_bank_methods import AsyncBankMethods
+from imageward_client._async_case_methods import AsyncCaseMethods
 from imageward_client._async_transport import AsyncTransport
 from imageward_client._channel import RetryPolicy
 from imageward_client._convert import names
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from imageward_client._tls import Tls
 
 
-class AsyncClient(AsyncBankMethods):
+class AsyncClient(AsyncBankMethods, AsyncCaseMethods):
     """Calls one imageward server and awaits its answers.
 
     It is made and used inside one event loop. Its calls are those of `Client`,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Self
 
 from imageward_client import _match_calls as calls
 from imageward_client._bank_methods import BankMethods
+from imageward_client._case_methods import CaseMethods
 from imageward_client._channel import RetryPolicy
 from imageward_client._convert import names
 from imageward_client._defaults import TARGET, TIMEOUT_S
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from imageward_client._tls import Tls
 
 
-class Client(BankMethods):
+class Client(BankMethods, CaseMethods):
     """Calls one imageward server and blocks for its answers.
 
     It may be shared by threads. It connects at the first call and again whenever

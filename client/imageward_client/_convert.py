@@ -9,12 +9,13 @@ from __future__ import annotations
 from datetime import UTC
 from typing import TYPE_CHECKING, TypeVar
 
-from imageward.v1 import bank_pb2, hash_pb2, match_pb2
+from imageward.v1 import bank_pb2, case_pb2, hash_pb2, match_pb2
 from imageward_client import _answers as answers
 from imageward_client._health import STATUS_BY_NUMBER
 from imageward_client._rebuild import from_refusal
 from imageward_client._types import (
     Action,
+    CaseState,
     Completeness,
     EntrySource,
     EntryState,
@@ -24,6 +25,7 @@ from imageward_client._types import (
     PdqHash,
     Scope,
     ServingStatus,
+    StopAction,
     Verdict,
 )
 from imageward_client.errors import UnreadableAnswer
@@ -46,6 +48,8 @@ _PREFIXES: dict[type[StrEnum], str] = {
     Orientation: "ORIENTATION_",
     Method: "METHOD_",
     Completeness: "COMPLETENESS_",
+    CaseState: "CASE_STATE_",
+    StopAction: "STOP_ACTION_",
 }
 _WORDS: dict[tuple[type[StrEnum], int], StrEnum] = {
     (kind, value.number): kind[value.name.removeprefix(_PREFIXES[kind])]
@@ -57,6 +61,8 @@ _WORDS: dict[tuple[type[StrEnum], int], StrEnum] = {
         (Orientation, bank_pb2.Orientation),
         (Method, bank_pb2.Method),
         (Completeness, match_pb2.Completeness),
+        (CaseState, case_pb2.CaseState),
+        (StopAction, case_pb2.StopAction),
     )
     for value in wrapper.DESCRIPTOR.values
     if value.number
@@ -110,15 +116,20 @@ def entry_state_number(state: EntryState) -> bank_pb2.EntryState.ValueType:
     return bank_pb2.EntryState.Value(_PREFIXES[EntryState] + state)
 
 
+def stop_action_number(action: StopAction) -> case_pb2.StopAction.ValueType:
+    """Returns the contract's number of what a frontend did."""
+    return case_pb2.StopAction.Value(_PREFIXES[StopAction] + action)
+
+
 def check_result(message: match_pb2.CheckResult) -> answers.CheckResult:
     """Returns the value of a CheckResult."""
     return answers.CheckResult(
-        verdict=_word(Verdict, message.verdict),
+        verdict=word(Verdict, message.verdict),
         entry_ids=tuple(message.entry_ids),
         logged_entry_ids=tuple(message.logged_entry_ids),
         quality=message.quality if message.HasField("quality") else None,
         low_quality=message.low_quality,
-        completeness=_word(Completeness, message.completeness),
+        completeness=word(Completeness, message.completeness),
     )
 
 
@@ -151,14 +162,14 @@ def bank(message: bank_pb2.Bank) -> answers.Bank:
     """Returns the value of a Bank."""
     return answers.Bank(
         name=message.name,
-        action=_word(Action, message.policy.action),
+        action=word(Action, message.policy.action),
         radius_bits=message.policy.radius_bits,
         surfaces=tuple(message.policy.surfaces),
         enabled=message.policy.enabled,
         coverage_min=message.policy.coverage_min,
         review_doubtful=message.policy.review_doubtful,
-        create_time=_time(message.create_time),
-        update_time=_time(message.update_time),
+        create_time=moment(message.create_time),
+        update_time=moment(message.update_time),
         revision=message.revision,
     )
 
@@ -168,13 +179,13 @@ def entry(message: bank_pb2.Entry) -> answers.Entry:
     return answers.Entry(
         id=message.id,
         bank=message.bank,
-        state=_word(EntryState, message.state),
-        source=_word(EntrySource, message.source),
+        state=word(EntryState, message.state),
+        source=word(EntrySource, message.source),
         hash=_hash(message.hash) if message.HasField("hash") else None,
         regional_code_count=message.regional_code_count,
         reference=message.reference,
-        create_time=_time(message.create_time),
-        update_time=_time(message.update_time),
+        create_time=moment(message.create_time),
+        update_time=moment(message.update_time),
         revision=message.revision,
     )
 
@@ -196,10 +207,10 @@ def match(message: bank_pb2.Match) -> answers.Match:
     return answers.Match(
         entry_id=message.entry_id,
         bank=message.bank,
-        method=_word(Method, message.method),
+        method=word(Method, message.method),
         certain=message.certain,
         distance_bits=message.distance_bits if message.HasField("distance_bits") else None,
-        orientation=_word(Orientation, message.orientation) if message.orientation else None,
+        orientation=word(Orientation, message.orientation) if message.orientation else None,
         coverage=message.coverage if message.HasField("coverage") else None,
         inliers=message.inliers,
         corners_in_query=_points(message.corners_in_query),
@@ -213,7 +224,7 @@ def find_answer(message: bank_pb2.FindMatchesResponse) -> answers.FindAnswer:
         matches=tuple(map(match, message.matches)),
         revision=message.revision,
         quality=message.quality if message.HasField("quality") else None,
-        completeness=_word(Completeness, message.completeness),
+        completeness=word(Completeness, message.completeness),
     )
 
 
@@ -229,7 +240,7 @@ def stats(message: bank_pb2.GetStatsResponse) -> answers.Stats:
             for counts in message.banks
         ),
         server_version=message.server_version,
-        start_time=_time(message.start_time),
+        start_time=moment(message.start_time),
     )
 
 
@@ -240,19 +251,17 @@ def serving_status(status_number: int) -> ServingStatus:
     return ServingStatus.UNKNOWN
 
 
-def _hash(message: hash_pb2.PdqHash) -> PdqHash:
-    return PdqHash(message.pdq, message.quality if message.HasField("quality") else None)
-
-
-def _points(messages: Iterable[bank_pb2.Point]) -> tuple[answers.Point, ...]:
-    return tuple(answers.Point(message.x, message.y) for message in messages)
-
-
-def _time(message: Timestamp) -> datetime:
+def moment(message: Timestamp) -> datetime:
+    """Returns the value of a Timestamp, in UTC."""
     return message.ToDatetime(tzinfo=UTC)
 
 
-def _word(kind: type[Word], value: int) -> Word:
+def word(kind: type[Word], value: int) -> Word:
+    """Returns the word of a number of the contract.
+
+    Raises:
+        UnreadableAnswer: the number is of no word that this client knows.
+    """
     found = _WORDS.get((kind, value))
     if found is None:
         raise UnreadableAnswer(
@@ -260,3 +269,11 @@ def _word(kind: type[Word], value: int) -> Word:
             " Upgrade the older of the two."
         )
     return kind(found)
+
+
+def _hash(message: hash_pb2.PdqHash) -> PdqHash:
+    return PdqHash(message.pdq, message.quality if message.HasField("quality") else None)
+
+
+def _points(messages: Iterable[bank_pb2.Point]) -> tuple[answers.Point, ...]:
+    return tuple(answers.Point(message.x, message.y) for message in messages)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Generic, TypeVar
 
-from imageward.v1 import bank_pb2, match_pb2
+from imageward.v1 import bank_pb2, case_pb2, match_pb2
 
 if TYPE_CHECKING:
     from google.protobuf.message import Message
@@ -18,6 +18,7 @@ Response = TypeVar("Response", bound="Message")
 
 MATCH_SERVICE = "imageward.v1.MatchService"
 BANK_SERVICE = "imageward.v1.BankService"
+CASE_SERVICE = "imageward.v1.CaseService"
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +66,18 @@ GET_ENTRY = Rpc(BANK_SERVICE, "GetEntry", bank_pb2.GetEntryResponse)
 LIST_ENTRIES = Rpc(BANK_SERVICE, "ListEntries", bank_pb2.ListEntriesResponse)
 FIND_MATCHES = Rpc(BANK_SERVICE, "FindMatches", bank_pb2.FindMatchesResponse)
 GET_STATS = Rpc(BANK_SERVICE, "GetStats", bank_pb2.GetStatsResponse)
+# A second OpenCase or ReportPosted would open a second case.
+OPEN_CASE = Rpc(CASE_SERVICE, "OpenCase", case_pb2.OpenCaseResponse, idempotent=False)
+# A first RenewLink that still runs would revoke the link that a second was answered with.
+RENEW_LINK = Rpc(CASE_SERVICE, "RenewLink", case_pb2.RenewLinkResponse, idempotent=False)
+REVOKE_LINK = Rpc(CASE_SERVICE, "RevokeLink", case_pb2.RevokeLinkResponse)
+GET_CASE = Rpc(CASE_SERVICE, "GetCase", case_pb2.GetCaseResponse)
+LIST_CASES = Rpc(CASE_SERVICE, "ListCases", case_pb2.ListCasesResponse)
+REPORT_POSTED = Rpc(CASE_SERVICE, "ReportPosted", case_pb2.ReportPostedResponse, idempotent=False)
+# The request id makes it safe: what is sent again is counted once.
+REPORT_ACTION = Rpc(CASE_SERVICE, "ReportAction", case_pb2.ReportActionResponse)
+# A second AppealEntry would be refused as a duplicate of its own first.
+APPEAL_ENTRY = Rpc(CASE_SERVICE, "AppealEntry", case_pb2.AppealEntryResponse, idempotent=False)
 
 RPCS = (
     CHECK_IMAGE,
@@ -81,4 +94,12 @@ RPCS = (
     LIST_ENTRIES,
     FIND_MATCHES,
     GET_STATS,
+    OPEN_CASE,
+    RENEW_LINK,
+    REVOKE_LINK,
+    GET_CASE,
+    LIST_CASES,
+    REPORT_POSTED,
+    REPORT_ACTION,
+    APPEAL_ENTRY,
 )

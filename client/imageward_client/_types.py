@@ -77,6 +77,25 @@ class Method(StrEnum):
     PARTS_MIRRORED = "PARTS_MIRRORED"
 
 
+class CaseState(StrEnum):
+    """What a person is told about a case; see the contract's words."""
+
+    OPEN = "OPEN"
+    IN_REVIEW = "IN_REVIEW"
+    PROTECTED = "PROTECTED"
+    REJECTED = "REJECTED"
+    EXPIRED = "EXPIRED"
+    WITHDRAWN = "WITHDRAWN"
+
+
+class StopAction(StrEnum):
+    """What a frontend did with an upload that matched."""
+
+    BLOCKED = "BLOCKED"
+    REVIEWED = "REVIEWED"
+    ALLOWED = "ALLOWED"
+
+
 class ServingStatus(StrEnum):
     """What the standard health service says of a server."""
 

@@ -30,6 +30,8 @@ import imageward_client
 from imageward.v1 import (
     bank_pb2,
     bank_pb2_grpc,
+    case_pb2,
+    case_pb2_grpc,
     error_pb2,
     match_pb2,
     match_pb2_grpc,
@@ -38,6 +40,7 @@ from imageward.v1 import (
 SERVICES = (
     match_pb2.DESCRIPTOR.services_by_name["MatchService"],
     bank_pb2.DESCRIPTOR.services_by_name["BankService"],
+    case_pb2.DESCRIPTOR.services_by_name["CaseService"],
 )
 METHODS = tuple(method.name for service in SERVICES for method in service.methods)
 PAGE_SIZE = 2
@@ -85,8 +88,12 @@ class Failure:
 Answer = Message | Failure
 
 
-class Scripted(match_pb2_grpc.MatchServiceServicer, bank_pb2_grpc.BankServiceServicer):
-    """The servicer of both services."""
+class Scripted(
+    match_pb2_grpc.MatchServiceServicer,
+    bank_pb2_grpc.BankServiceServicer,
+    case_pb2_grpc.CaseServiceServicer,
+):
+    """The servicer of all services; of cases it knows only what a test scripts."""
 
     def __init__(self) -> None:
         self.requests: dict[str, list[Message]] = defaultdict(list)
@@ -352,6 +359,7 @@ def _serving(target: str) -> Iterator[Peer]:
     health_servicer.set("", health_pb2.HealthCheckResponse.SERVING)
     match_pb2_grpc.add_MatchServiceServicer_to_server(script, server)
     bank_pb2_grpc.add_BankServiceServicer_to_server(script, server)
+    case_pb2_grpc.add_CaseServiceServicer_to_server(script, server)
     health_pb2_grpc.add_HealthServicer_to_server(health_servicer, server)
     host = target.rsplit(":", 1)[0]
     port = server.add_insecure_port(target)

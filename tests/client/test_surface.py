@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 import imageward_client
-from imageward.v1 import bank_pb2, match_pb2
+from imageward.v1 import bank_pb2, case_pb2, match_pb2
 from imageward_client import _rpc, errors
 
 if TYPE_CHECKING:
@@ -29,6 +29,10 @@ NAMES = [
     "BankNotFound",
     "BankStats",
     "Cancelled",
+    "Case",
+    "CaseNotFound",
+    "CasePicture",
+    "CaseState",
     "ChangeAnswer",
     "CheckAnswer",
     "CheckResult",
@@ -51,6 +55,7 @@ NAMES = [
     "ImageTooCostly",
     "ImageTooLarge",
     "ImagewardClientError",
+    "IntakeNotConfigured",
     "InternalError",
     "InvalidBatch",
     "InvalidHash",
@@ -58,11 +63,13 @@ NAMES = [
     "InvalidPageToken",
     "InvalidRadius",
     "InvalidRequest",
+    "LinkAnswer",
     "Loading",
     "LowQuality",
     "Match",
     "Method",
     "NotFound",
+    "OpenAnswer",
     "Orientation",
     "Overloaded",
     "PdqHash",
@@ -76,6 +83,8 @@ NAMES = [
     "Scope",
     "ServingStatus",
     "Stats",
+    "StopAction",
+    "StopCount",
     "StoreIncompatible",
     "StoreUnavailable",
     "StreamAnswer",
@@ -83,6 +92,7 @@ NAMES = [
     "TooManyBanks",
     "TooManyCostlyImages",
     "TooManyStreams",
+    "UnacceptablePicture",
     "Unauthenticated",
     "Unavailable",
     "UndecodableImage",
@@ -151,6 +161,7 @@ def test_every_rpc_is_a_method() -> None:
     """Each RPC of the contract is in the table of calls and a method under its snake-case name."""
     services = [*match_pb2.DESCRIPTOR.services_by_name.values()]
     services += bank_pb2.DESCRIPTOR.services_by_name.values()
+    services += case_pb2.DESCRIPTOR.services_by_name.values()
     contract = [(s.full_name, m.name, m.output_type.name) for s in services for m in s.methods]
     table = [(rpc.service, rpc.method, rpc.response.DESCRIPTOR.name) for rpc in _rpc.RPCS]
     assert contract == table

@@ -11,44 +11,22 @@ import grpc
 import numpy as np
 import pytest
 from google.rpc import error_details_pb2
+from tests.rpc.intake_server import SECRET, SURFACES, bank, configure, opened_beside
 
 from imageward.v1 import case_pb2, case_pb2_grpc, match_pb2, match_pb2_grpc
-from imageward_server.access import Credential, Role, hash_secret
-from imageward_server.app import Server, open_store
+from imageward_server.app import Server
 from imageward_server.config import Config
-from imageward_server.hasher import InProcessHasher
 from imageward_server.intake import cases, links, review, withdrawal
 from imageward_server.intake.intake import Intake
-from imageward_server.intake.opening import open_intake
-from imageward_server.intake.reception import Arrival
 from imageward_server.intake.review import Decision
-from imageward_server.key_file import new_key, write_key
 
 ReadInfo = Callable[[grpc.RpcError], error_details_pb2.ErrorInfo]
-SECRET = "correct horse battery staple"  # noqa: S105 - of the tests alone
-SURFACES = ("FACEBOOK", "INSTAGRAM", "MESSENGER")
-ROLES = {"helpline": "partner", "other": "partner", "ana": "reviewer", "feed": "frontend"}
 
 
 @pytest.fixture
 def config(tmp_path: Path) -> Config:
     """Return a configuration with an intake and a credential of each role."""
-    key = tmp_path / "master.key"
-    key.write_text(write_key(new_key()))
-    key.chmod(0o600)
-    lines = [f'master_key_file = "{key}"']
-    file = tmp_path / "intake.toml"
-    file.write_text("\n".join(lines))
-    secret_hash = hash_secret(SECRET)
-    return Config(
-        data_dir=tmp_path / "data",
-        listen="127.0.0.1:0",
-        insecure=True,
-        intake_config=file,
-        credentials={
-            n: Credential(role=Role(r), secret_hash=secret_hash) for n, r in ROLES.items()
-        },
-    )
+    return configure(tmp_path)
 
 
 @pytest.fixture
@@ -60,13 +38,10 @@ def stub(server: Server, channel: grpc.Channel) -> case_pb2_grpc.CaseServiceStub
 
 @pytest.fixture
 def intake(server: Server, config: Config) -> Iterator[Intake]:
-    """Open the same intake beside the server, as the intake's own process does."""
+    """Open the same intake beside the server."""
     del server
-    store = open_store(config)
-    opened = open_intake(config, store, InProcessHasher())
-    assert opened is not None
-    yield opened
-    store.close()
+    with opened_beside(config) as opened:
+        yield opened
 
 
 def by(name: str, secret: str = SECRET) -> list[tuple[str, str]]:
@@ -78,14 +53,6 @@ def open_case(stub: case_pb2_grpc.CaseServiceStub) -> case_pb2.OpenCaseResponse:
     """Open a case as the partner."""
     request = case_pb2.OpenCaseRequest(region="UK", contact="sam@example.org")
     return stub.OpenCase(request, metadata=by("helpline"))
-
-
-def bank(intake: Intake, number: str, image: bytes) -> None:
-    """Hand over a picture, and approve it."""
-    with Arrival(intake, number) as arrival:
-        arrival.write(image)
-        arrival.finish()
-    review.decide(intake, arrival.id, Decision("ana"))
 
 
 def check(channel: grpc.Channel, image: bytes, surface: str) -> match_pb2.CheckResult:

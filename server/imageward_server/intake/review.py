@@ -34,6 +34,7 @@ class RejectReason(enum.Enum):
 
     NOT_INTIMATE = "not_intimate"
     UNCLEAR = "unclear"
+    UNREADABLE = "unreadable"
     OTHER_PERSON = "other_person"
     MINOR = "minor"
 

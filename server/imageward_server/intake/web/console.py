@@ -13,6 +13,8 @@ from imageward_server.intake.review import Decision, RejectReason
 from imageward_server.intake.sessions import REVIEWER
 from imageward_server.intake.view import draw_for
 from imageward_server.intake.web.site import Site
+from imageward_server.intake.web.unshown import Unshown, drawing
+from imageward_server.store.case_tables import PictureState
 
 _APPROVE = "approve"
 
@@ -66,6 +68,13 @@ class ConsolePages:
             )
             case = cases.get(head.connection, picture.case_number)
             spoken = review.reviewers_of(head.connection, picture.id)
+        is_shown = "show" in request.query_params
+        if is_shown and picture.state is PictureState.WAITING:
+            # A page around an image that cannot be drawn would tell nothing of it.
+            with drawing(picture.id):
+                self._intake.hasher.view(
+                    self._intake.quarantine.read(picture.case_number, picture.id)
+                )
         return self._site.page(
             request,
             "picture.html",
@@ -75,14 +84,40 @@ class ConsolePages:
             spoken=spoken,
             required=self._intake.settings.reviewers_required,
             reasons=[reason.value for reason in RejectReason],
-            is_shown="show" in request.query_params,
+            is_shown=is_shown,
         )
 
     def send_image(self, request: Request) -> Response:
         """Send a picture, drawn for this reviewer; the view is in the audit first."""
         reviewer = self._site.subject_of(request, REVIEWER)
-        image = review.show(self._intake, request.path_params["picture"], reviewer)
-        return Response(draw_for(reviewer, self._intake.hasher, image), media_type="image/jpeg")
+        picture_id = request.path_params["picture"]
+        image = review.show(self._intake, picture_id, reviewer)
+        with drawing(picture_id):
+            drawn = draw_for(reviewer, self._intake.hasher, image)
+        return Response(drawn, media_type="image/jpeg")
+
+    def tell_unshown(self, request: Request, unshown: Unshown) -> Response:
+        """Tell the reviewer why a picture could not be drawn, and what to do; audited as a view."""
+        reviewer = self._site.subject_of(request, REVIEWER)
+        with self._intake.store.changing() as head:
+            picture = review.get(head.connection, unshown.picture_id)
+            audit.record(
+                head,
+                audit.reviewer(reviewer),
+                f"view failed {unshown.why.value}",
+                case_number=picture.case_number,
+                picture_id=picture.id,
+            )
+            case = cases.get(head.connection, picture.case_number)
+        return self._site.page(
+            request,
+            "unshown.html",
+            status=unshown.status,
+            reviewer=reviewer,
+            picture=picture,
+            case=case,
+            why=unshown.why.value,
+        )
 
     async def decide(self, request: Request) -> Response:
         """Take the reviewer's opinion."""
@@ -94,5 +129,8 @@ class ConsolePages:
         if chosen != _APPROVE and chosen not in {reason.value for reason in RejectReason}:
             raise PageRefusal("no_decision")
         reason = None if chosen == _APPROVE else RejectReason(chosen)
-        review.decide(self._intake, request.path_params["picture"], Decision(reviewer, reason))
+        picture_id = request.path_params["picture"]
+        # What is banked is decoded once more.
+        with drawing(picture_id):
+            review.decide(self._intake, picture_id, Decision(reviewer, reason))
         return RedirectResponse("/review", 303)

@@ -24,6 +24,7 @@ from imageward_server.intake.web.security import GuardedPages
 from imageward_server.intake.web.site import Site
 from imageward_server.intake.web.staff import StaffPages
 from imageward_server.intake.web.status_pages import StatusPages
+from imageward_server.intake.web.unshown import Unshown
 
 log = structlog.get_logger(__name__)
 
@@ -33,13 +34,15 @@ _STYLE = Path(__file__).parent / "style.css"
 def make_pages(intake: Intake, access: Access) -> ASGIApp:
     """Build the pages of an intake, for those who may sign in."""
     site = Site(intake, access)
-    groups = (PersonPages, StatusPages, StaffPages, ConsolePages, PartnerPages)
-    routes = [route for group in groups for route in group(site).routes()]
+    console = ConsolePages(site)
+    groups = (PersonPages(site), StatusPages(site), StaffPages(site), console, PartnerPages(site))
+    routes = [route for group in groups for route in group.routes()]
     app = Starlette(
         routes=[*routes, Route("/style.css", _send_style), Route("/favicon.ico", _send_nothing)],
         exception_handlers=dict.fromkeys(
             (PageRefusal, CaseNotFound, HTTPException, Exception), partial(_refuse, site)
-        ),
+        )
+        | {Unshown: partial(_tell_unshown, console)},
     )
     return GuardedPages(app, is_https=intake.settings.is_https)
 
@@ -53,6 +56,11 @@ def _send_nothing(request: Request) -> Response:
     """Answer what browsers ask for unasked."""
     del request
     return Response(status_code=204)
+
+
+def _tell_unshown(console: ConsolePages, request: Request, error: Exception) -> Response:
+    assert isinstance(error, Unshown), "Starlette hands over what a handler is named for"
+    return console.tell_unshown(request, error)
 
 
 def _refuse(site: Site, request: Request, error: Exception) -> Response:
