@@ -40,7 +40,7 @@ from imageward_server.cage.protocol import MEMORY_BYTES, Order
 from imageward_server.cage.zygote_process import ZygoteProcess
 
 CELLS, SLOW = 4, 2
-"""As the server has them by default."""
+"""Of a server with four compute threads; the default is two."""
 
 FORKS = 20
 WAIT_S_MAX = 60.0
