@@ -103,11 +103,30 @@ def everything(
 ) -> None:
     """Run every benchmark of the service, and write one page of them."""
     console = Console()
+    parts = parts_of(large=large, workers=workers, repetitions=repetitions, seed=seed, smoke=smoke)
+    failed = []
+    for name, run, options in parts:
+        console.rule(name)
+        try:
+            run(out=out / name, **options)
+        except typer.Exit:
+            failed.append(name)
+    (out / "report.md").write_text(_page(out, [name for name, _, _ in parts]))
+    console.print(f"one page of all in {out / 'report.md'}")
+    if failed:
+        console.print(f"[red]failed[/]: {', '.join(failed)}")
+        raise typer.Exit(1)
+
+
+def parts_of(
+    *, large: bool, workers: int | None, repetitions: int, seed: int, smoke: bool
+) -> list[tuple[str, Callable[..., None], dict[str, object]]]:
+    """Return the folder, the command and the options of each part."""
     sizes = "1e6,1e7" if large else "1e6"
     most = "1e7" if large else "1e6"
     shared: dict[str, object] = {"seed": seed, "smoke": smoke}
     served = {"workers": workers, "repetitions": repetitions, **shared}
-    parts: list[tuple[str, Callable[..., None], dict[str, object]]] = [
+    return [
         ("hash", hash_images, {"formats": "jpeg", "repetitions": repetitions, **shared}),
         ("hashes", capacity, {"bank_size": sizes, **served}),
         (
@@ -125,18 +144,6 @@ def everything(
         ("freshness", freshness, {"workers": workers, **shared}),
         ("peers", peers, {"bank_size": PEERS_SIZE, **shared}),
     ]
-    failed = []
-    for name, run, options in parts:
-        console.rule(name)
-        try:
-            run(out=out / name, **options)
-        except typer.Exit:
-            failed.append(name)
-    (out / "report.md").write_text(_page(out, [name for name, _, _ in parts]))
-    console.print(f"one page of all in {out / 'report.md'}")
-    if failed:
-        console.print(f"[red]failed[/]: {', '.join(failed)}")
-        raise typer.Exit(1)
 
 
 def goal_rows(folder: Path) -> list[list[object]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +13,7 @@ from typer.testing import CliRunner
 from imageward_bench.capacity.knee import Objective, Point, explore, limit
 from imageward_bench.capacity.sizing import need
 from imageward_bench.cli import app
+from imageward_bench.everything import GOALS, parts_of
 from imageward_bench.load.figures import Figures, Resources
 from imageward_bench.peers.run import judge
 from imageward_bench.report.compare import compare_measures, interval
@@ -159,3 +161,14 @@ def test_tables_show_numbers_as_they_mean_something() -> None:
         "-", "1,234", "1,234", "0.0123", "0", "x"
     ]  # fmt: skip
     assert table(["a", "b"], [["x", 1.5]]) == "| a | b |\n|---|---:|\n| x | 1.5 |\n"
+
+
+@pytest.mark.parametrize("large", [False, True])
+def test_the_whole_run_gives_its_parts_options_that_they_have(
+    tmp_path: Path, *, large: bool
+) -> None:
+    """Each part of the whole run can be called as it is, and each goal's record is written."""
+    parts = parts_of(large=large, workers=2, repetitions=3, seed=1, smoke=True)
+    for _, run, options in parts:
+        inspect.signature(run).bind(out=tmp_path, **options)
+    assert {goal.folder for goal in GOALS} <= {name for name, _, _ in parts}
