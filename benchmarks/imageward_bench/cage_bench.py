@@ -40,7 +40,7 @@ from imageward_server.cage.protocol import MEMORY_BYTES, Order
 from imageward_server.cage.zygote_process import ZygoteProcess
 
 CELLS, SLOW = 4, 2
-"""As the server has them by default."""
+"""Of a server with four compute threads; the default is two."""
 
 FORKS = 20
 WAIT_S_MAX = 60.0
@@ -139,7 +139,7 @@ def _processor_s(running: Cage, image: bytes, rounds: int) -> tuple[float, float
         here.append(time.thread_time() - begun)
         begun = time.thread_time()
         job = Job(running.pool, image, time.monotonic() + WAIT_S_MAX)
-        job.take()
+        job.take(Order.TAKE_REDUCED)
         job.ask(Order.OPEN, lambda _: None)
         cell_s = job.computed_s
         job.end()

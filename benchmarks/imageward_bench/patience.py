@@ -14,8 +14,12 @@ TRIES_MAX = 1000
 Answer = TypeVar("Answer")
 
 
-def admitted(call: Callable[[], Answer]) -> Answer:
+def admitted(call: Callable[[], Answer], refused: Callable[[], None] = lambda: None) -> Answer:
     """Return the answer of a call, once the server admits it.
+
+    Args:
+        call: what is sent.
+        refused: told of every time that it was not.
 
     Raises:
         Overloaded: it was refused a thousand times.
@@ -24,5 +28,6 @@ def admitted(call: Callable[[], Answer]) -> Answer:
         try:
             return call()
         except Overloaded:
+            refused()
             time.sleep(PAUSE_S)
     return call()

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from imageward_index.errors import ImageTooLarge, UndecodableImage, UnsupportedFormat
 from imageward_index.headers import JPEG_SCANS_MAX, Header, Turn, read_exif_turn, read_header
+from imageward_index.reduction import reduction
 
 __all__ = [
     "IMAGE_BYTES_MAX",
@@ -54,12 +55,13 @@ Pixels: TypeAlias = NDArray[np.integer | np.floating]
 _BYTE_PER_WORD: Final = 1 / 257
 # What OpenCV's refusals by a limit have in common.
 _LIMIT_NAME: Final = "CV_IO_MAX_IMAGE_"
-# What libjpeg can leave out while it decodes, the most first.
-_REDUCTIONS: Final = (
-    (8, cv2.IMREAD_REDUCED_GRAYSCALE_8),
-    (4, cv2.IMREAD_REDUCED_GRAYSCALE_4),
-    (2, cv2.IMREAD_REDUCED_GRAYSCALE_2),
-)
+# How OpenCV is told what `reduction` says.
+_REDUCED: Final = {
+    1: cv2.IMREAD_GRAYSCALE,
+    2: cv2.IMREAD_REDUCED_GRAYSCALE_2,
+    4: cv2.IMREAD_REDUCED_GRAYSCALE_4,
+    8: cv2.IMREAD_REDUCED_GRAYSCALE_8,
+}
 
 
 def decode_grey(data: bytes) -> Grey:
@@ -119,8 +121,9 @@ def decode_reduced(data: bytes, longer_side_min: int = IMAGE_SIDE_MAX) -> Grey:
 def _decode(header: Header, longer_side_min: int) -> Grey:
     encoded = np.frombuffer(header.payload, np.uint8)
     if not header.has_alpha:
-        how = _reduction(header.jpeg_sides, longer_side_min)
-        return _in_bytes(_decoded(cv2.imdecode(encoded, how)))
+        sides = header.jpeg_sides
+        factor = 1 if sides is None else reduction(sides, longer_side_min)
+        return _in_bytes(_decoded(cv2.imdecode(encoded, _REDUCED[factor])))
     # The flag that keeps alpha is also the one that ignores EXIF.
     picture, kinds, blocks = cv2.imdecodeWithMetadata(encoded, cv2.IMREAD_UNCHANGED)
     pixels = _decoded(picture)
@@ -129,16 +132,6 @@ def _decode(header: Header, longer_side_min: int) -> Grey:
         return _turned(grey, header.turn)
     exif = dict(zip(kinds, blocks, strict=True)).get(cv2.IMAGE_METADATA_EXIF)
     return grey if exif is None else _turned(grey, read_exif_turn(np.asarray(exif).tobytes()))
-
-
-def _reduction(sides: tuple[int, int] | None, longer_side_min: int) -> int:
-    """How OpenCV is to decode a picture that says it has these sides."""
-    if sides is None:
-        return cv2.IMREAD_GRAYSCALE
-    for factor, how in _REDUCTIONS:
-        if max(sides) >= factor * longer_side_min and 2 * min(sides) >= factor * longer_side_min:
-            return how
-    return cv2.IMREAD_GRAYSCALE
 
 
 def _decoded(pixels: Pixels | None) -> Pixels:

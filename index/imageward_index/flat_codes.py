@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 
 from imageward_index.fresh_codes import Near
 
+_NOTHING = Near(*np.empty((3, 0), np.int64))
+
 
 class FlatCodes:
     """Codes by row, all of them scanned. Changes are the caller's to keep from searches."""
@@ -48,6 +50,8 @@ class FlatCodes:
         limits, distances, rows = self._flat.range_search(
             np.ascontiguousarray(queries), int(radii.max()) + 1
         )
+        if not len(rows):  # as of nearly every upload
+            return _NOTHING
         query_rows = np.repeat(np.arange(len(queries)), np.diff(limits.astype(np.int64)))
         keep = distances <= radii[query_rows]
         return Near(query_rows[keep], rows[keep], distances[keep].astype(np.int64))

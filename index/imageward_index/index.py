@@ -172,8 +172,7 @@ class Index:
             InvalidRadius: a radius is out of range.
         """
         check_width(queries, self.width_bits)
-        radius_array = np.broadcast_to(np.asarray(radii, dtype=np.int64), len(queries))
-        self._check_radii(radius_array)
+        radius_array = self._radius_of_each(radii, len(queries))
         if not len(queries):
             return Matches.none()
         view = self._view
@@ -261,13 +260,21 @@ class Index:
                 rest.add(part.live().of_ids(ids[left]))
         return rest
 
-    def _check_radii(self, radii: NDArray[np.int64]) -> None:
-        if len(radii) and not 0 <= radii.min() <= radii.max() <= self.radius_bits_max:
+    def _radius_of_each(self, radii: ArrayLike, queries: int) -> NDArray[np.int64]:
+        """Give each query its radius; one for all, as single lookups have, costs little."""
+        if isinstance(radii, int):
+            lowest = highest = radii
+            each = np.full(queries, radii, np.int64)
+        else:
+            each = np.broadcast_to(np.asarray(radii, np.int64), queries)
+            lowest, highest = (each.min(), each.max()) if queries else (0, 0)
+        if not 0 <= lowest <= highest <= self.radius_bits_max:
             raise InvalidRadius(
-                f"a radius of {radii.min()}..{radii.max()} bits was asked for; "
+                f"a radius of {lowest}..{highest} bits was asked for; "
                 f"use 0..{self.radius_bits_max}",
                 radius_bits_max=self.radius_bits_max,
             )
+        return each
 
 
 def _contains(parts: Sequence[LiveSegment | Tail], ids: NDArray[np.int64]) -> NDArray[np.bool_]:

@@ -8,6 +8,9 @@ from typing import NamedTuple, Self
 import numpy as np
 from numpy.typing import NDArray
 
+# Made once, as most searches find nothing; nobody writes to what was found.
+_NOTHING = np.empty((4, 0), dtype=np.int64)
+
 
 class Matches(NamedTuple):
     """Codes found near queries, sorted by query, distance, id and ordinal, each once.
@@ -27,7 +30,7 @@ class Matches(NamedTuple):
     @classmethod
     def none(cls) -> Self:
         """Return no matches."""
-        return cls(*np.empty((4, 0), dtype=np.int64))
+        return cls(*_NOTHING)
 
     @classmethod
     def join(cls, parts: Sequence[Matches]) -> Self:

@@ -75,6 +75,8 @@ class IndexedBanks:
         if not self._selection.asks_any:
             return WholeHits(*np.empty((3, 0), np.int64))
         found = self._hashes.search(codes, self._selection.radius_bits_max)
+        if not len(found.ids):
+            return WholeHits(found.queries, found.ids, found.distances)
         near = found.distances <= self._selection.radius_of[bank_number_of(found.ids)]
         return WholeHits(found.queries[near], found.ids[near], found.distances[near])
 

@@ -135,6 +135,8 @@ class Tail:
             if not self._live_rows or not len(queries):
                 return Matches.none()
             near = self._codes.search(queries, radii)
+            if not len(near.rows):
+                return Matches.none()
             keep = self._alive[near.rows]
             rows = near.rows[keep]
             return Matches(

@@ -7,6 +7,7 @@ searches indexes that have every change up to r.
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -16,7 +17,7 @@ import numpy as np
 import structlog
 
 from imageward_index.block import Block
-from imageward_index.errors import SegmentUnusable
+from imageward_index.errors import ImagewardError, SegmentUnusable
 from imageward_index.fingerprint import REGIONS_VERSION
 from imageward_index.index import Index
 from imageward_index.manifest import Origin
@@ -172,21 +173,15 @@ class Replica:
         self._announce()
         self._read_feed()
 
-    def _read_feed(self) -> None:
-        with self._applying:
-            asked_at = time.monotonic()
-            while page := self._store.changes_after(self._revision):
-                self._apply(page)
-                asked_at = time.monotonic()
-            self._current_at = asked_at
-
     def wait_for(self, revision: int, timeout_s: float) -> None:
-        """Return once searches see this revision.
+        """Return once searches see this revision; what the store has of it is read at once.
 
         Raises:
             RevisionNotReached: it did not come within the time.
         """
         deadline = time.monotonic() + timeout_s
+        if self._revision < revision:
+            self._fetch(revision, timeout_s)
         with self._advanced:
             while self._revision < revision:
                 if not self._advanced.wait(deadline - time.monotonic()):
@@ -196,6 +191,39 @@ class Replica:
                         revision=self._revision,
                         minimum_revision=revision,
                     )
+
+    def _fetch(self, revision: int, timeout_s: float) -> None:
+        """Read changes up to a revision in this thread, if the store may have them.
+
+        The word about another's change passes a process and two threads before the follower
+        reads, and on a busy machine each of them waits for a processor: who waits for the
+        change need not. One read serves all who came before it began, so asking for
+        revisions that are far away costs no more.
+        """
+        came_at = time.monotonic()
+        if not self._applying.acquire(timeout=max(timeout_s, 0.0)):
+            return
+        try:
+            if self._current_at < came_at:
+                self._read_up_to(revision)
+        except ImagewardError:
+            self.look()  # the follower asks again, and the log has what it hears
+        finally:
+            self._applying.release()
+
+    def _read_feed(self) -> None:
+        with self._applying:
+            self._read_up_to(math.inf)
+
+    def _read_up_to(self, revision: float) -> None:
+        """Apply changes until there are no more, or a revision is reached. The lock is held."""
+        while self._revision < revision:
+            asked_at = time.monotonic()
+            page = self._store.changes_after(self._revision)
+            if page is None:
+                self._current_at = asked_at
+                return
+            self._apply(page)
 
     def _open(self, sealer: Sealer) -> bool:
         """Map the segments of a folder; one that cannot be used is as good as none."""

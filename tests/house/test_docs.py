@@ -106,7 +106,7 @@ def test_the_table_of_roles_is_the_server_s() -> None:
         ("imageward_index.pdq", "QUALITY_MIN", "50 or more"),
         ("imageward_server.calls.transport", "MESSAGE_BYTES_MAX", "36,000,000 bytes"),
         ("imageward_server.calls.transport", "METADATA_BYTES_MAX", "8 KiB"),
-        ("imageward_server.calls.transport", "STREAMS_PER_CONNECTION_MAX", "| 100 | gRPC makes"),
+        ("imageward_server.calls.transport", "STREAMS_PER_CONNECTION_MAX", "| 48 | gRPC makes"),
         ("imageward_server.calls.transport", "HANDSHAKE_S_MAX", "| 5 s each | closed |"),
         ("imageward_server.calls.transport", "PENDING_CALLS_MAX", "| 256 | above, some"),
         ("imageward_server.admission.gate", "WAITING_MIN", "| 8, or as many"),

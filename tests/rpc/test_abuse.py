@@ -23,11 +23,13 @@ from imageward_server.calls.transport import HANDSHAKE_S_MAX
 ABUSE_S = 1.0
 GREW_BYTES_MAX = 150_000_000
 # gRPC unpacks each of its header blocks before it refuses the call, and keeps the memory
-# for the next: it levels off near 300 MB.
-GREW_BYTES_MAX_BY_KIND = {"header_bomb": 450_000_000}
+# for the next: as much as the streams of one connection take.
+GREW_BYTES_MAX_BY_KIND = {"header_bomb": 250_000_000}
 TIMEOUT_S = 30.0
 # Those that gRPC itself recognises as attacks. The others are bounded instead.
-CUT = {"made_you_reset", "ping_flood", "garbage"}
+CUT = {"made_you_reset", "garbage"}
+# Those that cost less than what gRPC does to end them.
+ANSWERED = {"ping_flood"}
 
 
 @pytest.fixture(scope="module")
@@ -56,6 +58,8 @@ def test_the_server_answers_while_it_is_abused(server: ServerProcess, kind: str)
     assert deeds[-1].bursts > 0
     if kind in CUT:
         assert deeds[-1].cuts > 0
+    if kind in ANSWERED:
+        assert deeds[-1].cuts == 0
 
 
 def _abuse(server: ServerProcess, kind: str, deeds: list[Deeds]) -> None:

@@ -26,6 +26,7 @@ from imageward_server.errors import RevisionNotReached, StoreUnavailable
 from imageward_server.replica import Replica
 from imageward_server.store import EntryRecord, EntrySource, EntryState, NewEntry, Store, feed
 from imageward_server.store.engine import sqlite_url, writing
+from imageward_server.store.records import FeedPage
 
 if TYPE_CHECKING:
     from conftest import MakeEntries
@@ -35,7 +36,8 @@ NEVER_S = 3600.0
 NOISE = np.random.default_rng(1).integers(0, 256, (64, 64), dtype=np.uint8)
 PARTS = take_fingerprint(NOISE).regional
 POLL_S = 0.01
-PATIENCE_S = 20.0
+PATIENCE_S = 60.0
+WAITERS = 5
 
 
 @pytest.fixture
@@ -228,6 +230,58 @@ def test_a_replica_that_is_told_looks_at_once(
     insist_on_equality(replica, store)
 
 
+def test_who_waits_for_a_revision_reads_it(
+    store: Store,
+    make_entries: MakeEntries,
+    start_replica: Callable[[Store, float], Replica],
+) -> None:
+    """A change that nobody told of is there at once for whoever demands it."""
+    replica = start_replica(store, NEVER_S)
+    fill(store, make_entries)
+    replica.wait_for(store.revision(), 0.0)
+    insist_on_equality(replica, store)
+
+
+def test_one_read_serves_all_who_demand_a_revision(
+    url: str,
+    store: Store,
+    make_entries: MakeEntries,
+    start_replica: Callable[[Store, float], Replica],
+) -> None:
+    """Many who demand what does not exist yet cost the store one read, not one each."""
+    counting = CountingStore(url)
+    replica = start_replica(counting, NEVER_S)
+    replica._applying = turn = WatchedLock()  # type: ignore[assignment]
+    counting.reads = 0
+    with ThreadPoolExecutor(WAITERS) as threads:
+        with turn:
+            for _ in range(WAITERS):
+                threads.submit(replica.wait_for, 1, PATIENCE_S)
+            turn.see(turn.came, WAITERS)
+        turn.see(turn.left, WAITERS + 1)
+        reads = counting.reads
+        fill(store, make_entries)
+        replica.look()
+    counting.close()
+    assert reads == 1
+
+
+def test_a_store_that_fails_is_waited_for(
+    url: str,
+    store: Store,
+    make_entries: MakeEntries,
+    start_replica: Callable[[Store, float], Replica],
+) -> None:
+    """Who demands a revision while the store cannot be read has it when the store answers again."""
+    unreadable = UnreadableStore(url)
+    replica = start_replica(unreadable, POLL_S)
+    fill(store, make_entries)
+    unreadable.reads_to_fail = 3
+    replica.wait_for(store.revision(), PATIENCE_S)
+    assert unreadable.reads_to_fail == 0
+    unreadable.close()
+
+
 def test_the_others_are_told_of_own_changes_alone(
     store: Store, make_entries: MakeEntries, tmp_path: Path
 ) -> None:
@@ -316,6 +370,59 @@ class FlakyStore(Store):
         self.broken.clear()
         self.failed_twice.set()
         raise failure.value
+
+
+class CountingStore(Store):
+    """Counts the reads of its feed."""
+
+    reads = 0
+
+    def changes_after(self, revision: int) -> FeedPage | None:
+        """Read a page, and count it."""
+        self.reads += 1
+        return super().changes_after(revision)
+
+
+class UnreadableStore(Store):
+    """Cannot be read as often as it is told."""
+
+    reads_to_fail = 0
+
+    def changes_after(self, revision: int) -> FeedPage | None:
+        """Read a page, or fail."""
+        if self.reads_to_fail:
+            self.reads_to_fail -= 1
+            raise StoreUnavailable("the store does not answer; try again")
+        return super().changes_after(revision)
+
+
+class WatchedLock:
+    """A lock that tells how many came to it, and how many left it."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self.came, self.left = threading.Semaphore(0), threading.Semaphore(0)
+
+    def acquire(self, *, timeout: float) -> bool:
+        """Take it, or say that the time is over."""
+        self.came.release()
+        return self._lock.acquire(timeout=timeout)
+
+    def release(self) -> None:
+        """Leave it."""
+        self._lock.release()
+        self.left.release()
+
+    def see(self, told: threading.Semaphore, count: int) -> None:
+        """Return when so many came, or left."""
+        for _ in range(count):
+            assert told.acquire(timeout=PATIENCE_S)
+
+    def __enter__(self) -> None:
+        self._lock.acquire()
+
+    def __exit__(self, *_: object) -> None:
+        self.release()
 
 
 @pytest.mark.parametrize(

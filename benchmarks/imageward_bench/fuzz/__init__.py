@@ -1,7 +1,10 @@
 """Fuzzing of the decoder in its cage: real files of every format, spoiled at random.
 
-files      small real pictures in every format and variant
-mutations  one file and a generator of random numbers -> another file
-execution  one file through a cell -> what came of it, how long, a find or not
-campaign   many of these in parallel; finds are minimised and kept
+files         small real pictures in every format and variant
+mutations     one file and a generator of random numbers -> another file
+numbered      a seed and a number -> one spoiled file, always the same
+batch         many numbers through a cell in one order -> what came of them, finds by number
+batch_zygote  the cell's side of that
+execution     one file through a cell of the server's -> what came of it, a find or not
+campaign      many batches in parallel; finds are minimised and kept
 """

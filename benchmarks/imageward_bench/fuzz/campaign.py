@@ -7,22 +7,25 @@ import json
 import threading
 import time
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from random import Random
 
 from rich.console import Console
 
-from imageward_bench.fuzz.execution import Result, execute
+from imageward_bench.fuzz.batch import PROGRAM, Batch, Done, run_batch
+from imageward_bench.fuzz.execution import execute
 from imageward_bench.fuzz.files import files
 from imageward_bench.fuzz.minimise import minimised
-from imageward_bench.fuzz.mutations import mutated
+from imageward_bench.fuzz.numbered import Numbered
 from imageward_bench.machine import describe
 from imageward_server.cage.cage import Cage
 from imageward_server.cage.pool import Pool
+from imageward_server.cage.zygote_process import ZygoteProcess
 
 REPORT_EVERY_S = 30.0
-BANKED_SHARE = 0.1
+BATCH_FILES = 1_000
 FINDS_MAX = 50
 """Kept in all: a decoder that falls at every second file needs no more examples."""
 
@@ -36,22 +39,45 @@ class Tally:
     outcomes: Counter[str] = field(default_factory=Counter)
     formats: Counter[str] = field(default_factory=Counter)
     finds: Counter[str] = field(default_factory=Counter)
-    worst_computed_s: float = 0.0
-    worst_taken_s: float = 0.0
-    slowest_format: str = ""
+    worst_s: float = 0.0
+    worst_number: int = 0
 
-    def add(self, extension: str, result: Result) -> bool:
-        """Count an execution; returns whether its file is worth keeping."""
+    def add(self, done: Done) -> list[tuple[int, str]]:
+        """Count a batch; returns its finds that are worth keeping."""
         with self.lock:
-            self.executions += 1
-            self.formats[extension] += 1
-            self.outcomes[result.outcome] += 1
-            if result.computed_s > self.worst_computed_s:
-                self.worst_computed_s, self.slowest_format = result.computed_s, extension
-            self.worst_taken_s = max(self.worst_taken_s, result.taken_s)
-            if result.find:
-                self.finds[result.find] += 1
-            return bool(result.find) and self.finds.total() <= FINDS_MAX
+            self.executions += done.executions
+            self.formats.update(done.formats)
+            self.outcomes.update(done.outcomes)
+            if done.worst_s > self.worst_s:
+                self.worst_s, self.worst_number = done.worst_s, done.worst_number
+            room = max(FINDS_MAX - self.finds.total(), 0)
+            self.finds.update(find for _, find in done.finds)
+            return done.finds[:room]
+
+
+class Keeper:
+    """Makes what was found small in the server's own cells, and keeps it.
+
+    Args:
+        pool: of cells that take one file at a time.
+        made: all files.
+        folder: where finds go.
+    """
+
+    def __init__(self, pool: Pool, made: Numbered, folder: Path) -> None:
+        self._pool = pool
+        self._made = made
+        self._folder = folder
+
+    def keep(self, number: int, find: str) -> None:
+        """Keep one; as it is, if it does nothing by itself."""
+        extension, data, banked = self._made[number]
+        alone = execute(self._pool, data, banked=banked).find
+        if alone:
+            data = minimised(
+                data, lambda tried: execute(self._pool, tried, banked=banked).find == alone
+            )
+        _keep(self._folder, extension, alone or find, data)
 
 
 def run(
@@ -59,13 +85,16 @@ def run(
 ) -> bool:
     """Execute, report now and then, write the report; returns whether nothing was found."""
     tally, begun = Tally(), time.monotonic()
-    # As many slow places as cells: nothing is refused for want of one.
-    cage = Cage(cells, cells)
+    cage = Cage(cells, cells, partial(ZygoteProcess, PROGRAM))
+    single = Cage(cells=1, slow=1)
     cage.start()
+    single.start()
+    made = Numbered(seed, files())
+    keeper = Keeper(single.pool, made, finds)
     stopping = threading.Event()
     workers = [
-        threading.Thread(target=_work, args=(cage.pool, tally, Random(f"{seed} {n}"), share, finds))
-        for n, share in enumerate(_shares(runs, cells))
+        threading.Thread(target=_work, args=(cage.pool, made, tally, batches, keeper))
+        for batches in shares(runs, cells)
     ]
     reporter = threading.Thread(
         target=_report_often, args=(console, cage, tally, begun, stopping, report)
@@ -77,27 +106,31 @@ def run(
     stopping.set()
     reporter.join()
     cage.close()
+    single.close()
     return not tally.finds
 
 
-def _shares(runs: int, cells: int) -> list[int]:
-    return [runs // cells + (n < runs % cells) for n in range(cells)]
+def shares(runs: int, cells: int) -> list[list[Batch]]:
+    """Deal the files out: each number is run once, whatever the number of cells."""
+    firsts = range(0, runs, BATCH_FILES)
+    batches = [Batch(first, min(first + BATCH_FILES, runs)) for first in firsts]
+    return [batches[cell::cells] for cell in range(cells)]
 
 
-def _work(pool: Pool, tally: Tally, rng: Random, runs: int, folder: Path) -> None:
-    by_format = files()
-    extensions = list(by_format)
-    for _ in range(runs):
-        extension = rng.choice(extensions)
-        whole = rng.choice(by_format[extension])
-        spoiled, banked = mutated(whole, rng, by_format[extension]), rng.random() < BANKED_SHARE
-        result = execute(pool, spoiled, banked=banked)
-        if tally.add(extension, result):
-            small = minimised(
-                spoiled,
-                lambda tried: execute(pool, tried, banked=banked).find == result.find,  # noqa: B023 called at once
-            )
-            _keep(folder, extension, result.find, small)
+def _work(pool: Pool, made: Numbered, tally: Tally, batches: list[Batch], keeper: Keeper) -> None:
+    for batch in batches:
+        for done in all_of(pool, made, batch):
+            for number, find in tally.add(done):
+                keeper.keep(number, find)
+
+
+def all_of(pool: Pool, made: Numbered, batch: Batch) -> Iterator[Done]:
+    """Run a batch to its end, with another cell after each file that ended one."""
+    first = batch.first
+    while first < batch.end:
+        done = run_batch(pool, made, Batch(first, batch.end))
+        first += done.executions
+        yield done
 
 
 def _keep(folder: Path, extension: str, find: str, data: bytes) -> None:
@@ -124,9 +157,9 @@ def _report(console: Console, cage: Cage, tally: Tally, begun: float, report: Pa
         figures: dict[str, object] = {
             "executions": tally.executions,
             "elapsed_s": round(time.monotonic() - begun, 1),
-            "worst_computed_ms": round(tally.worst_computed_s * 1000, 1),
-            "slowest_format": tally.slowest_format,
-            "worst_taken_ms": round(tally.worst_taken_s * 1000, 1),
+            "executions_per_s": round(tally.executions / (time.monotonic() - begun), 1),
+            "worst_computed_ms": round(tally.worst_s * 1000, 1),
+            "worst_number": tally.worst_number,
             "worst_memory_mb": round(_memory_bytes_max(cage.pool) / 1e6, 1),
             "finds": dict(tally.finds),
             "outcomes": dict(tally.outcomes.most_common()),

@@ -40,7 +40,7 @@ def execute(pool: Pool, image: bytes, *, banked: bool) -> Result:
     job = Job(pool, image, begun + WAIT_S_MAX)
     outcome, find, computed_s = DECODED, "", 0.0
     try:
-        job.take()
+        job.take(Order.TAKE if banked else Order.TAKE_REDUCED)
         if banked:
             job.ask(Order.FINGERPRINT, read_fingerprint)
         else:

@@ -13,26 +13,29 @@ CALLERS_REMEMBERED_MAX = 1_024
 
 
 class Waiter:
-    """A call in the queue, and the thread that waits with it."""
+    """A call in the queue, and the thread that waits with it.
+
+    Attributes:
+        is_decided: whether it was let in or refused, which happens once.
+    """
 
     def __init__(self, call: Call) -> None:
         self.call = call
+        self.is_decided = False
         self._refusal: ImagewardError | None = None
-        self._decided = threading.Event()
-
-    @property
-    def is_decided(self) -> bool:
-        """Whether it was let in or refused."""
-        return self._decided.is_set()
+        # Given free by who decides. An event would be the same with a lock, a condition and
+        # two more changes of threads, in every call that waits.
+        self._turn = threading.Lock()
+        self._turn.acquire()
 
     def let_in(self) -> None:
         """Give it a place."""
-        self._decided.set()
+        self._decide()
 
     def refuse(self, refusal: ImagewardError) -> None:
         """Send it away."""
         self._refusal = refusal
-        self._decided.set()
+        self._decide()
 
     def wait(self) -> bool:
         """Return whether it has a place; not, when its deadline passes first.
@@ -40,10 +43,14 @@ class Waiter:
         Raises:
             ImagewardError: the refusal, if it was sent away.
         """
-        decided = self._decided.wait(max(self.call.left_s, 0.0))
+        decided = self._turn.acquire(timeout=max(self.call.left_s, 0.0))
         if self._refusal is not None:
             raise self._refusal
         return decided
+
+    def _decide(self) -> None:
+        self.is_decided = True
+        self._turn.release()
 
 
 class FairQueue:

@@ -107,7 +107,7 @@ class Cage:
             DeadlineExceeded: the caller waits no more.
             Loading: there are no cells at the moment.
         """
-        with self._job(image, deadline) as job:
+        with self._job(image, deadline, Order.TAKE_REDUCED) as job:
             job.ask(Order.OPEN, lambda _: None)
             yield CagedPicture(job)
 
@@ -122,11 +122,11 @@ class Cage:
         Returns:
             (H, W) uint8 in grey, 1..1,024 a side.
         """
-        with self._job(image, deadline) as job:
+        with self._job(image, deadline, Order.TAKE_REDUCED) as job:
             return job.ask(Order.VIEW, read_view)
 
     @contextmanager
-    def _job(self, image: bytes, deadline: float | None) -> Iterator[Job]:
+    def _job(self, image: bytes, deadline: float | None, take: Order = Order.TAKE) -> Iterator[Job]:
         if len(image) > IMAGE_BYTES_MAX:
             raise ImageTooLarge(
                 f"the image has {len(image)} bytes, the most is {IMAGE_BYTES_MAX}; "
@@ -138,7 +138,7 @@ class Cage:
             deadline = time.monotonic() + LEASE_S_DEFAULT
         job = Job(self.pool, image, deadline)
         try:
-            job.take()
+            job.take(take)
             yield job
         finally:
             job.end()

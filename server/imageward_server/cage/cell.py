@@ -17,7 +17,13 @@ from imageward_index.errors import (
     UndecodableImage,
     UnsupportedFormat,
 )
-from imageward_index.picture import Picture, fingerprint_image, open_picture, shrink_image
+from imageward_index.picture import (
+    CHECK_SIDE_MIN,
+    Picture,
+    fingerprint_image,
+    open_picture,
+    shrink_image,
+)
 from imageward_server.cage.payloads import write_hashes, write_query, write_refusal, write_view
 from imageward_server.cage.protocol import (
     MEMORY_BYTES,
@@ -34,6 +40,8 @@ _OUTCOMES: Final = {
     ImageTooLarge: Outcome.IMAGE_TOO_LARGE,
     UndecodableImage: Outcome.UNDECODABLE_IMAGE,
 }
+
+_TAKES: Final = (Order.TAKE, Order.TAKE_REDUCED)
 
 
 class Cell:
@@ -67,8 +75,8 @@ class Cell:
     def carry_out(self, order: Message) -> tuple[Outcome, bytes]:
         """Carry out one order on the image in the shared memory; returns what became of it."""
         try:
-            if order.kind == Order.TAKE:
-                return Outcome.DONE, self._take(order.value)
+            if order.kind in _TAKES:
+                return Outcome.DONE, self._take(order)
             return Outcome.DONE, self._orders[order.kind]()
         except InvalidImage as error:
             return _OUTCOMES[type(error)], write_refusal(error)
@@ -79,11 +87,11 @@ class Cell:
         except Exception as error:  # noqa: BLE001 the server logs it, and answers for it
             return Outcome.FAILED, describe_error(error).encode("ascii", "replace")
 
-    def _take(self, length: int) -> bytes:
+    def _take(self, order: Message) -> bytes:
         # What was made of the last image goes before the next takes its place.
         self._picture = None
-        self._image = self._memory[:length]
-        return struct.pack("=d", expected_s(self._image))
+        self._image = self._memory[: order.value]
+        return struct.pack("=d", expected_s(self._image, reduced_to(order.kind)))
 
     def _open(self) -> bytes:
         self._picture = open_picture(self._image)
@@ -97,6 +105,12 @@ class Cell:
     def _trimmed(self) -> bytes:
         trimmed = self._opened.trimmed
         return b"" if trimmed is None else write_hashes(trimmed)
+
+
+def reduced_to(take: int) -> int | None:
+    """Say what the longer side of a picture keeps at least, by the order that took it."""
+    # A view keeps fewer pixels than a check, so what is expected of a check is enough for it.
+    return CHECK_SIDE_MIN if take == Order.TAKE_REDUCED else None
 
 
 def warm_up() -> None:

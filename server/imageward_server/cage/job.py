@@ -82,15 +82,18 @@ class Job:
         """How long the cell has run on a processor for this image; 0.0 once it is given back."""
         return 0.0 if self._link is None else self._link.computed_s() - self._computed_s
 
-    def take(self) -> None:
+    def take(self, order: Order = Order.TAKE) -> None:
         """Hand the image to the cell, and move to a slow place if it says it takes long.
+
+        Args:
+            order: TAKE, or TAKE_REDUCED for what reduces a large JPEG.
 
         Raises:
             ImageTooCostly: it would take longer than an image may.
             TooManyCostlyImages: no slow place is free.
             UndecodableImage: the cell did not survive it.
         """
-        expected_s = self.ask(Order.TAKE, _read_seconds, self._bytes)
+        expected_s = self.ask(order, _read_seconds, self._bytes)
         if expected_s > IMAGE_S_MAX:
             raise _too_costly()
         if expected_s > QUICK_S_MAX:

@@ -24,10 +24,10 @@ DYING: Final = 2**32 - 1
 
 
 class Order(enum.IntEnum):
-    """What a cell is asked for. TAKE comes first, OPEN before anything of a picture."""
+    """What a cell is asked for. A TAKE comes first, OPEN before anything of a picture."""
 
     TAKE = 1
-    """Copy an image of so many bytes; the result is the time it is expected to take."""
+    """Copy an image of so many bytes; the result is the time it is expected to take in full."""
     OPEN = 2
     """Decode it, to be checked."""
     WHOLE = 3
@@ -38,6 +38,8 @@ class Order(enum.IntEnum):
     """Decode it and take its fingerprint, to be banked."""
     VIEW = 8
     """Decode it and shrink it, for a person to look at."""
+    TAKE_REDUCED = 9
+    """As TAKE, for OPEN or VIEW: these reduce a large JPEG while they decode it."""
 
 
 class Outcome(enum.IntEnum):

@@ -31,11 +31,13 @@ _ENVIRONMENT: Final = (
     "PYTHONHOME",
     "TMPDIR",
 )
-# Of glibc, and inherited by cells: what an image took is kept for the next, up to 64 MB.
-# Giving it back and asking again costs a fifth of decoding.
-_MALLOC: Final = {
+_SET: Final = {
+    # Of glibc, and inherited by cells: what an image took is kept for the next, up to 64 MB.
+    # Giving it back and asking again costs a fifth of decoding.
     "MALLOC_MMAP_THRESHOLD_": str(32 * 2**20),
     "MALLOC_TRIM_THRESHOLD_": str(64 * 2**20),
+    # Whatever a zygote imports first, it may have no threads.
+    "OPENBLAS_NUM_THREADS": "1",
 }
 PROGRAM: Final = ("-m", "imageward_server.cage.zygote")
 
@@ -72,7 +74,7 @@ class ZygoteProcess:
         inherited = {name: os.environ[name] for name in _ENVIRONMENT if name in os.environ}
         self._process = subprocess.Popen(  # noqa: S603 our own program
             [sys.executable, "-P", *program, str(theirs.fileno()), str(os.getpid())],
-            env=inherited | _MALLOC,
+            env=inherited | _SET,
             pass_fds=(theirs.fileno(),),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,

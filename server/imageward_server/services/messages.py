@@ -34,6 +34,9 @@ _ORIENTATION_NUMBERS = {
     orientation: bank_pb2.Orientation.Value(f"ORIENTATION_{orientation.name}")
     for orientation in Orientation
 }
+_COMPLETENESS = {
+    one: match_pb2.Completeness.Value(f"COMPLETENESS_{one.name}") for one in Completeness
+}
 _METHODS = {
     Pass.WHOLE: bank_pb2.METHOD_WHOLE,
     Pass.TRIMMED: bank_pb2.METHOD_TRIMMED,
@@ -137,7 +140,7 @@ def match_message(finding: Finding, banks: BankSet) -> bank_pb2.Match:
 
 def completeness_number(completeness: Completeness) -> match_pb2.Completeness.ValueType:
     """Write how much has looked."""
-    return match_pb2.Completeness.Value(f"COMPLETENESS_{completeness.name}")
+    return _COMPLETENESS[completeness]
 
 
 def _points(corners: Corners) -> list[bank_pb2.Point]:

@@ -9,9 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from imageward_bench.fuzz.batch import PROGRAM
 from imageward_server.cage.cage import Cage
 from imageward_server.cage.zygote_process import ZygoteProcess
 
+PLANTED_BATCHES = Path(__file__).with_name("planted_batch_zygote.py")
 PLANTED = Path(__file__).with_name("planted_zygote.py")
 
 
@@ -34,6 +36,24 @@ def cage() -> Iterator[Cage]:
 def planted() -> Iterator[Cage]:
     """Run a cage whose cells do what an image that begins with PLANT: names."""
     running = Cage(cells=1, slow=1, start_zygote=partial(ZygoteProcess, (str(PLANTED),)))
+    running.start()
+    yield running
+    running.close()
+
+
+@pytest.fixture(scope="session")
+def batches() -> Iterator[Cage]:
+    """Run a cage whose cells make spoiled files themselves."""
+    running = Cage(cells=1, slow=1, start_zygote=partial(ZygoteProcess, PROGRAM))
+    running.start()
+    yield running
+    running.close()
+
+
+@pytest.fixture(scope="session")
+def planted_batches() -> Iterator[Cage]:
+    """Run such a cage whose cells do what a file says that begins with a word of theirs."""
+    running = Cage(cells=1, slow=1, start_zygote=partial(ZygoteProcess, (str(PLANTED_BATCHES),)))
     running.start()
     yield running
     running.close()

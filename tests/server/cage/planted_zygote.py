@@ -102,11 +102,11 @@ PLANTS: dict[str, Callable[[], object]] = {
 class PlantedCell(Cell):
     """A cell that does what an image says, before it looks at it."""
 
-    def _take(self, length: int) -> bytes:
-        image = self._memory[:length]
+    def _take(self, order: Message) -> bytes:
+        image = self._memory[: order.value]
         if image.startswith(PLANT):
             PLANTS[image.removeprefix(PLANT).decode()]()
-        return super()._take(length)
+        return super()._take(order)
 
 
 if __name__ == "__main__":

@@ -15,17 +15,21 @@ import numpy as np
 import pytest
 from structlog.testing import capture_logs
 
+from imageward_index.decode import cv2
 from imageward_index.errors import ImageTooLarge, UnsupportedFormat
 from imageward_index.picture import fingerprint_image, open_picture
 from imageward_server.cage import pool as pool_module
 from imageward_server.cage.cage import Cage
 from imageward_server.cage.jail import ALL, Protection
+from imageward_server.cage.job import Job
+from imageward_server.cage.link import SLOW_NICENESS
 from imageward_server.cage.pool import Pool
+from imageward_server.cage.protocol import Order
 from imageward_server.cage.retirement import Retirement
 from imageward_server.errors import DeadlineExceeded, Loading
 
 REPLACEMENTS = 200
-PATIENCE_S = 20.0
+PATIENCE_S = 60.0
 
 
 @pytest.fixture
@@ -126,6 +130,29 @@ def test_a_worn_cell_is_replaced(
             pids.add(picture._job._link.pid)
     assert own.retirements[Retirement.WORN] >= 2
     assert len(pids) >= 3
+
+
+def test_a_large_jpeg_is_slow_only_where_all_of_it_is_decoded(own: Cage) -> None:
+    """A check reduces it and keeps its priority; a bank takes every pixel, at a low one."""
+    image = cv2.imencode(".jpg", np.full((5_000, 8_000), 99, np.uint8))[1].tobytes()
+    slow = {}
+    for order in (Order.TAKE_REDUCED, Order.TAKE):
+        job = Job(own.pool, image, time.monotonic() + PATIENCE_S)
+        job.take(order)
+        assert job._link is not None
+        slow[order] = job._link.slow
+        job.end()
+    assert slow == {Order.TAKE_REDUCED: False, Order.TAKE: True}
+
+
+@pytest.mark.skipif(not hasattr(os, "SCHED_IDLE"), reason="only Linux has processes that are idle")
+def test_a_slow_cell_makes_way_at_once(own: Cage) -> None:
+    """The kernel runs it only where nobody else wants the processor."""
+    link = own.pool.lease(time.monotonic() + PATIENCE_S)
+    own.pool.slow_down(link)
+    assert os.sched_getscheduler(link.pid) == os.SCHED_IDLE
+    assert os.getpriority(os.PRIO_PROCESS, link.pid) == SLOW_NICENESS
+    own.pool.give_back(link)
 
 
 def test_nothing_leaks_over_many_replacements(planted: Cage) -> None:
