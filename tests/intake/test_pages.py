@@ -403,3 +403,26 @@ def test_the_languages_say_the_same_things() -> None:
     ]
     assert spoken[0] == spoken[1]
     assert tomllib.loads((folder / "en.toml").read_text("utf-8")) == catalogue("en")
+
+
+def test_french_is_set_as_french_is() -> None:
+    """A space that does not break before : ; ! and ?, and no typewriter's apostrophe."""
+    wrong = re.compile(r"(?<!\u00a0)[:;!?]|'|\d \d")
+    assert [key for key, text in catalogue("fr").items() if wrong.search(text)] == []
+
+
+def test_a_person_reads_in_their_language_what_was_stopped(
+    people: People, visit: Visit, intake: Intake, picture: bytes
+) -> None:
+    """What a frontend did is in French where the page is."""
+    number, _ = people.open_case("fr")
+    entry_id = people.decide(people.hand_over(number, picture)).entry_id
+    assert entry_id is not None
+    with intake.store.changing() as head:
+        for action in stops.StopAction:
+            stops.add(head, [entry_id], "FACEBOOK", action)
+    browser = visit(**{"accept-language": "fr"})
+    browser.get("/status")
+    shown = browser.send("/status", number=number, pin=pin.give(intake, number)).text
+    did = re.findall(r"<td>FACEBOOK</td><td>([^<]+)</td>", shown)
+    assert did == ["autorisé", "bloqué", "vérifié par une personne"]
