@@ -30,6 +30,8 @@ BATCH = 1000
 CORES = os.cpu_count() or 1
 IMAGES_AT_ONCE = 8
 BATCHES_AT_ONCE = 4
+# Approximate indexes of some peers take an hour to build at a million.
+PEERS_SIZE = "1e5"
 
 Large = Annotated[bool, typer.Option(help="Ten million hashes too: minutes to fill at first.")]
 
@@ -106,7 +108,7 @@ def everything(
     shared: dict[str, object] = {"seed": seed, "smoke": smoke}
     served = {"workers": workers, "repetitions": repetitions, **shared}
     parts: list[tuple[str, Callable[..., None], dict[str, object]]] = [
-        ("hash", hash_images, shared),
+        ("hash", hash_images, {"formats": "jpeg", "repetitions": repetitions, **shared}),
         ("hashes", capacity, {"bank_size": sizes, **served}),
         (
             "batches",
@@ -121,7 +123,7 @@ def everything(
         ),
         ("images", load, {"call": "image", "concurrency": IMAGES_AT_ONCE, **served}),
         ("freshness", freshness, {"workers": workers, **shared}),
-        ("peers", peers, {"bank_size": "1e5,1e6" if large else "1e5", **shared}),
+        ("peers", peers, {"bank_size": PEERS_SIZE, **shared}),
     ]
     failed = []
     for name, run, options in parts:

@@ -143,7 +143,7 @@ class Bench:
             points = explore(at, estimate_per_s, objective)
             held = limit(points, objective)
             half = at(held.rate_per_s / 2) if held else None
-        return Found(name, tuple(closed), tuple(echoed), tuple(points), half)
+        return Found(name, choice.bank_size, tuple(closed), tuple(echoed), tuple(points), half)
 
     def _ready(self, choice: Choice, sent: Mix, stack: ExitStack) -> tuple[Session, Generators]:
         if sent is not self._sent:

@@ -9,7 +9,13 @@ from typing import Any
 
 from imageward_bench.capacity.knee import Objective, Point, limit
 from imageward_bench.capacity.plots import plot_sticks
-from imageward_bench.capacity.sizing import PLANNED_SHARE, UPLOADS_PER_S, need, per_core
+from imageward_bench.capacity.sizing import (
+    PLANNED_SHARE,
+    UPLOADS_PER_S,
+    need,
+    per_core,
+    regional_bytes,
+)
 from imageward_bench.load.figures import Figures
 from imageward_bench.load.measure import warnings_of
 from imageward_bench.report.page import head, table, warned
@@ -24,6 +30,7 @@ class Found:
 
     Attributes:
         name: the bank's size, as shown.
+        bank_size: hashes in the bank; 0 where that is not known.
         closed: the closed loop's repetitions.
         echo: those of the plain gRPC echo beside it; empty where it was left out.
         points: by rate.
@@ -31,6 +38,7 @@ class Found:
     """
 
     name: str
+    bank_size: int
     closed: tuple[Figures, ...]
     echo: tuple[Figures, ...]
     points: tuple[Point, ...]
@@ -176,4 +184,19 @@ def _sizing(objective: Objective, found: Sequence[Found]) -> str:
         f"## Sizing\n\nServer alone, planned at {PLANNED_SHARE:.0%} of the limit, a process a "
         "core; one upload is one call as it was sent here. Extrapolated in proportion.\n\n"
         + table(["uploads a second", *(one.name for one in found)], rows)
+        + _regional([one.bank_size for one in found if one.bank_size])
+    )
+
+
+def _regional(bank_sizes: Sequence[int]) -> str:
+    """Tell the bound of what was not measured: these banks hold hashes alone."""
+    bounds = "; ".join(
+        f"{size:,} images: {regional_bytes(size) / 1e9:,.1f} GB more" for size in bank_sizes
+    )
+    if not bounds:
+        return ""
+    return (
+        "\nThe banks held hashes alone. With the regional codes of an image for each hash, "
+        f"computed and not measured here, a machine holds besides: {bounds}. Cores for "
+        "the search of regional codes are in no row.\n"
     )

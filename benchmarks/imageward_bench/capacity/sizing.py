@@ -10,6 +10,10 @@ from imageward_bench.load.figures import Figures
 UPLOADS_PER_S = (10, 100, 1_000, 10_000)
 # A server that runs at its limit has nothing left for a peak or a failed neighbour.
 PLANNED_SHARE = 0.7
+# Of each banked image: 248 regional codes in mapped files, measured at a million images,
+# and the fingerprint that verifies them, at its longest (ARCHITECTURE, "Beyond one machine").
+CODES_BYTES_PER_IMAGE = 8_000
+FINGERPRINT_BYTES_PER_IMAGE = 3_600
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,3 +44,8 @@ def need(uploads_per_s: float, figures: Figures) -> Need | None:
     shared = server.memory_bytes - server.own_bytes
     own = server.own_bytes / server.processes
     return Need(cores, shared + own * max(cores, server.processes))
+
+
+def regional_bytes(images: int) -> int:
+    """Return what the regional codes of so many banked images take at most besides hashes."""
+    return images * (CODES_BYTES_PER_IMAGE + FINGERPRINT_BYTES_PER_IMAGE)
