@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 ENDS_S_MAX = 100
 
@@ -123,6 +126,24 @@ def test_capacity(tmp_path: Path) -> None:
     names = {one["name"].partition(": ")[2] for one in told["measures"]}
     assert {"closed loop", "gRPC echo", "share of echo"} <= names
     assert len(told["details"]["banks"][0]["points"]) >= 8
+    # 2,000 images of 11,600 bytes, told as computed.
+    page = (tmp_path / "capacity.md").read_text()
+    assert "computed and not measured here" in page
+    assert "2,000 images: 23 MB more" in page
+
+
+@pytest.mark.skipif(shutil.which("h2load") is None, reason="h2load (nghttp2-client) is absent")
+def test_agree(tmp_path: Path) -> None:
+    """Both generators' figures stand beside their ratio, whether they agree or not."""
+    code = "from imageward_bench.cli import main; main()"
+    words = ["agree", "--rate", "100", "--duration-s", "1", "--repetitions", "1"]
+    command = [sys.executable, "-c", code, *words, "--out", str(tmp_path)]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=ENDS_S_MAX, check=False)
+    assert ended.returncode in {0, 1}, ended.stdout + ended.stderr
+    told = json.loads((tmp_path / "agree.json").read_text())
+    mine, other = (one["values"][0] for one in told["measures"] if one["unit"] == "1/s")
+    page = (tmp_path / "agree.md").read_text()
+    assert f"{mine / other:.3f}" in page
 
 
 def test_hash(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from matplotlib.figure import Figure
 
 from imageward_bench.capacity.knee import Objective, Point, limit
-from imageward_bench.report.style import DPI, log_scale, style
+from imageward_bench.report.style import DPI, legend_below, log_scale, style
 
 PERCENTILES = ("p50", "p99", "p99.9")
 WIDTH_INCHES, HEIGHT_INCHES = 6.0, 4.5
@@ -38,5 +38,5 @@ def plot_sticks(banks: Mapping[str, Sequence[Point]], objective: Objective, path
         axes.grid(visible=True, which="major", alpha=0.3)
     all_axes[0].set_ylabel("latency from the intended time (ms)")
     log_scale(all_axes[0].yaxis)
-    all_axes[0].legend(frameon=False, loc="upper left")
+    legend_below(figure, all_axes[0])
     figure.savefig(path, dpi=DPI)

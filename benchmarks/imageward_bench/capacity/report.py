@@ -191,7 +191,7 @@ def _sizing(objective: Objective, found: Sequence[Found]) -> str:
 def _regional(bank_sizes: Sequence[int]) -> str:
     """Tell the bound of what was not measured: these banks hold hashes alone."""
     bounds = "; ".join(
-        f"{size:,} images: {regional_bytes(size) / 1e9:,.1f} GB more" for size in bank_sizes
+        f"{size:,} images: {regional_bytes(size) / 1e6:,.0f} MB more" for size in bank_sizes
     )
     if not bounds:
         return ""

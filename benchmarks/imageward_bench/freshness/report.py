@@ -11,7 +11,7 @@ import numpy as np
 from imageward_bench.freshness.watch import POLL_S
 from imageward_bench.report.page import head, table
 from imageward_bench.report.record import Measure, Record
-from imageward_bench.report.style import axes_of, log_scale, save, style
+from imageward_bench.report.style import axes_of, legend_below, log_scale, save, style
 
 
 class Change(NamedTuple):
@@ -113,5 +113,5 @@ def _plot(done: Sequence[Turn], path: Path) -> None:
         ylabel="changes known by then (%)",
     )
     log_scale(axes.xaxis)
-    axes.legend(frameon=False)
+    legend_below(figure, axes)
     save(figure, path)

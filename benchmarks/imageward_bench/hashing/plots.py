@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from imageward_bench.hashing.report import Case
 
 WIDTH_INCHES, ROW_INCHES, MARGIN_INCHES = 8.0, 0.9, 1.4
+# Rows are 1 apart.
+LETTER_ABOVE, LETTER_STEP = 0.16, 0.15
 
 
 def plot_hash(cases: Sequence[Case], path: Path) -> None:
@@ -31,10 +33,12 @@ def plot_hash(cases: Sequence[Case], path: Path) -> None:
         color, marker = STYLES[place]
         medians = [case.median_ms(engine) for case in cases]
         axes.plot(medians, rows, marker, color=color, markersize=8, label=engine)
-    for stage, letter in zip(stages, "dhr", strict=True):
+    for place, (stage, letter) in enumerate(zip(stages, "dhr", strict=True)):
+        # Stages that take about as long would be written over each other on one line.
+        above = LETTER_ABOVE + LETTER_STEP * place
         for row, case in zip(rows, cases, strict=True):
             at = statistics.median(case.stages_ms[stage])
-            axes.text(at, row + 0.22, letter, ha="center", fontsize="small")
+            axes.text(at, row + above, letter, ha="center", fontsize="small")
     axes.set_yticks(rows, [case.name for case in cases])
     axes.set(
         xscale="log",

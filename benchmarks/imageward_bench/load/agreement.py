@@ -12,6 +12,7 @@ import shutil
 import statistics
 import subprocess
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
@@ -25,7 +26,7 @@ from imageward_bench.load.mix import Mix, Part
 from imageward_bench.load.processes import Generators, Setup
 from imageward_bench.load.session import Choice, Session, session
 from imageward_bench.machine import describe
-from imageward_bench.report.page import shown, table
+from imageward_bench.report.page import head, shown, table
 from imageward_bench.report.record import Measure, Record
 
 EXIT_APART = 1
@@ -76,13 +77,23 @@ def agree(
     out.mkdir(parents=True, exist_ok=True)
     Record("agree", settings, (*rates, *means), {}, machine).write(out / "agree.json")
     pairs = {"calls a second": rates, "mean latency, ms": means}
-    rows = [
-        [name, mine.median, other.median, f"{_apart(mine, other):+.1%}"]
-        for name, (mine, other) in pairs.items()
-    ]
-    console.print(table(["median of repetitions", "imageward-bench", "h2load", "apart"], rows))
-    if any(abs(_apart(*pair)) > APART_MAX for pair in pairs.values()):
+    compared = _compared(pairs)
+    (out / "agree.md").write_text(head("imageward-bench agree", machine, settings) + compared)
+    console.print(compared)
+    console.print(f"report in {out / 'agree.md'}")
+    if any(abs(_ratio(*pair) - 1) > APART_MAX for pair in pairs.values()):
         raise typer.Exit(EXIT_APART)
+
+
+def _compared(pairs: Mapping[str, tuple[Measure, Measure]]) -> str:
+    """Return a table of both figures and their ratio, and what that means."""
+    rows: list[list[object]] = []
+    for name, (mine, other) in pairs.items():
+        ratio = _ratio(mine, other)
+        said = "agree" if abs(ratio - 1) <= APART_MAX else f"more than {APART_MAX:.0%} apart"
+        rows.append([name, mine.median, other.median, f"{ratio:.3f}", said])
+    names = ["median of repetitions", "imageward-bench", "h2load", "ratio", ""]
+    return table(names, rows)
 
 
 def _rates(who: str, told: list[tuple[float, float]]) -> Measure:
@@ -93,10 +104,10 @@ def _means(who: str, told: list[tuple[float, float]]) -> Measure:
     return Measure(f"{who} mean latency", "ms", "lower", tuple(mean for _, mean in told))
 
 
-def _apart(mine: Measure, other: Measure) -> float:
-    """Return the median, over the turns, of how much more ours is."""
+def _ratio(mine: Measure, other: Measure) -> float:
+    """Return the median, over the turns, of ours by theirs."""
     turns = zip(mine.values, other.values, strict=True)
-    return statistics.median(one / beside for one, beside in turns) - 1
+    return statistics.median(one / beside for one, beside in turns)
 
 
 def _h2load(program: str, ready: Session, step: Step, connections: int) -> tuple[float, float]:

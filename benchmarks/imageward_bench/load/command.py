@@ -60,6 +60,7 @@ def load(
     repetitions: opt.Repetitions = 3,
     deadline_s: opt.DeadlineS = 2.0,
     metadata: opt.Metadata = None,
+    metrics_url: opt.MetricsUrl = "",
     seed: opt.Seed = 1,
     out: opt.Out = opt.OUT_DEFAULT,
     smoke: opt.Smoke = False,
@@ -69,6 +70,8 @@ def load(
         raise typer.BadParameter("give --rate for an open loop or --concurrency for a closed one")
     if smoke:
         bank_size, warmup_s, duration_s, repetitions, rate = str(opt.SMOKE_BANK), 0.2, 1.0, 2, 200
+    if metrics_url and not metrics_url.startswith(("http://", "https://")):
+        raise typer.BadParameter("give it as http://host:port/metrics", param_hint="--metrics-url")
     sent = mix_of(mix, call, items, megapixels, matches)
     step = Step(
         duration_s,
@@ -86,6 +89,7 @@ def load(
         "bank_size": None if target else choice.bank_size,
         "workers": workers,
         "server_flags": list(choice.flags),
+        "server_use_from": f"{metrics_url}, workers alone" if metrics_url else "/proc",
         "connections": connections,
         "processes": processes,
         "warmup_s": warmup_s,
@@ -100,7 +104,9 @@ def load(
             ready.served.target, ready.workload, processes, connections, opt.metadata_of(metadata)
         )
         with Generators(setup) as generators:
-            done = list(_repeat(generators, step, warmup_s, ready, repetitions, console))
+            done = list(
+                _repeat(generators, step, warmup_s, ready, metrics_url, repetitions, console)
+            )
     record = make_record("load", settings, done, machine)
     write_load(record, done, out)
     _show([one.figures for one in done], console)
@@ -139,6 +145,7 @@ def _repeat(
     step: Step,
     warmup_s: float,
     ready: Session,
+    metrics_url: str,
     repetitions: int,
     console: Console,
 ) -> Iterator[Repetition]:
@@ -147,7 +154,7 @@ def _repeat(
         with console.status(
             f"repetition {number} of {repetitions}: {warmup_s + step.duration_s:g} s"
         ):
-            done = measure(generators, again, warmup_s, ready.items, ready.served.pid)
+            done = measure(generators, again, warmup_s, ready.items, ready.served.pid, metrics_url)
         console.print(f"{number} of {repetitions}: {line(done.figures)}")
         yield done
 

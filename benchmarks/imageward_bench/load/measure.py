@@ -12,7 +12,8 @@ from imageward_bench.load.driver import Step
 from imageward_bench.load.figures import Figures, Resources, figures_of
 from imageward_bench.load.processes import LEAD_S, Generators
 from imageward_bench.load.samples import Samples
-from imageward_bench.process_tree import look
+from imageward_bench.load.server_metrics import WorkersUse, scrape
+from imageward_bench.process_tree import Usage, look
 
 # A generator that is busier than this may be what is measured.
 GENERATOR_CPU_MAX = 0.7
@@ -32,7 +33,12 @@ class Repetition:
 
 
 def measure(
-    generators: Generators, step: Step, warmup_s: float, items: tuple[int, ...], pid: int | None
+    generators: Generators,
+    step: Step,
+    warmup_s: float,
+    items: tuple[int, ...],
+    pid: int | None,
+    metrics_url: str = "",
 ) -> Repetition:
     """Run a step after a warm-up that is thrown away.
 
@@ -42,9 +48,14 @@ def measure(
         warmup_s: how long calls are not counted at first.
         items: hashes or images a call, by kind.
         pid: the server's process, where it is on this machine.
+        metrics_url: of the server's metrics, which then tell what it used; empty: `/proc` does.
+
+    Raises:
+        OSError: the metrics cannot be read.
+        RuntimeError: they show no worker.
     """
     whole = replace(step, duration_s=step.duration_s + warmup_s)
-    watch = _Watch(pid, warmup_s + LEAD_S, step.duration_s)
+    watch = _Watch(pid, metrics_url, warmup_s + LEAD_S, step.duration_s)
     samples = generators.run(whole, watch.start)
     window_s = (warmup_s, whole.duration_s)
     return Repetition(samples, figures_of(samples, items, window_s, watch.used()), window_s)
@@ -76,11 +87,13 @@ def warnings_of(figures: Figures) -> list[str]:
 class _Watch:
     """Looks at the machine and the server when the measured time begins and when it ends."""
 
-    def __init__(self, pid: int | None, delay_s: float, span_s: float) -> None:
+    def __init__(self, pid: int | None, metrics_url: str, delay_s: float, span_s: float) -> None:
+        self._metrics_url = metrics_url
+        self._failure: OSError | RuntimeError | None = None
         self._pid, self._delay_s, self._span_s = pid, delay_s, span_s
         # A server that this command started is one of its own processes too.
         self._ours = (os.getpid(), *([] if pid is None else [pid]))
-        self._thread = threading.Thread(target=self._watch, name="watch", daemon=True)
+        self._thread = threading.Thread(target=self._try, name="watch", daemon=True)
         self._used = (Resources(), 0.0)
 
     def start(self) -> None:
@@ -90,18 +103,40 @@ class _Watch:
     def used(self) -> tuple[Resources, float]:
         """Return what the server used, and the cores others took, once the time is over."""
         self._thread.join()
+        if self._failure is not None:
+            raise self._failure
         return self._used
+
+    def _try(self) -> None:
+        """Keep a failure for the one who asks: nobody sees what a thread raises."""
+        try:
+            self._watch()
+        except (OSError, RuntimeError) as error:
+            self._failure = error
 
     def _watch(self) -> None:
         time.sleep(self._delay_s)
         begun, busy_s, ours = time.monotonic(), process_tree.busy_s(), look(*self._ours)
-        server = None if self._pid is None else look(self._pid)
+        before = self._look()
         time.sleep(self._span_s)
         span_s = time.monotonic() - begun
         others_s = process_tree.busy_s() - busy_s - look(*self._ours).cpu_since(ours)
-        resources = Resources()
-        if server is not None and self._pid is not None:
-            now = look(self._pid)
-            cores = now.cpu_since(server) / span_s
-            resources = Resources(cores, now.memory_bytes, now.own_bytes, len(now.cpu_s))
-        self._used = (resources, max(0.0, others_s / span_s))
+        self._used = (_between(before, self._look(), span_s), max(0.0, others_s / span_s))
+
+    def _look(self) -> Usage | WorkersUse | None:
+        if self._metrics_url:
+            return scrape(self._metrics_url)
+        return None if self._pid is None else look(self._pid)
+
+
+def _between(
+    before: Usage | WorkersUse | None, now: Usage | WorkersUse | None, span_s: float
+) -> Resources:
+    """Return what was used between two looks of one kind."""
+    if isinstance(before, WorkersUse) and isinstance(now, WorkersUse):
+        cores = (now.cpu_s - before.cpu_s) / span_s
+        return Resources(cores, now.memory_bytes, processes=now.workers)
+    if isinstance(before, Usage) and isinstance(now, Usage):
+        cores = now.cpu_since(before) / span_s
+        return Resources(cores, now.memory_bytes, now.own_bytes, len(now.cpu_s))
+    return Resources()

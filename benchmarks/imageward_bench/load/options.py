@@ -25,6 +25,10 @@ MixFile = Annotated[
     typer.Option("--mix", help="TOML file of what is sent.", exists=True, dir_okay=False),
 ]
 CallKind = Annotated[Kind, typer.Option("--call", help="What is sent, where there is no mix.")]
+MetricsUrl = Annotated[
+    str,
+    typer.Option(help="Of the server's metrics: they tell its use, not /proc. http://host/metrics"),
+]
 Items = Annotated[int, typer.Option(help="Hashes of a batch.", min=1, max=1024)]
 Megapixels = Annotated[float, typer.Option(help="Size of images.", min=0.01, max=50)]
 Matches = Annotated[

@@ -9,7 +9,7 @@ import numpy as np
 from hdrh.histogram import HdrHistogram
 
 from imageward_bench.load.samples import Samples
-from imageward_bench.report.style import axes_of, log_scale, save, style
+from imageward_bench.report.style import axes_of, legend_below, log_scale, save, style
 
 SLOTS = 60
 # The percentile axis is drawn by the nines: 50 %, 90 %, 99 %, ...
@@ -29,7 +29,7 @@ def plot_percentiles(counted: Mapping[str, HdrHistogram], path: Path) -> None:
     axes.set_xticks(ticks, [f"{share * 100:g} %" for share in NINES])
     axes.set(yscale="log", xlabel="share of calls", ylabel="latency (ms)")
     log_scale(axes.yaxis)
-    axes.legend(frameon=False)
+    legend_below(figure, axes)
     save(figure, path)
 
 
@@ -50,7 +50,7 @@ def plot_timeline(samples: Samples, path: Path) -> None:
             ]
             label = "slowest" if percentile == 100 else f"p{percentile}"  # noqa: PLR2004 - of 100
             axes.plot(edges[:-1], heights, label=label, markersize=3, **style(number))
-        axes.legend(frameon=False)
+        legend_below(figure, axes)
     axes.set(yscale="log", xlabel="time since the start (s)", ylabel="latency (ms)")
     log_scale(axes.yaxis)
     save(figure, path)

@@ -162,10 +162,12 @@ def _used(median: Mapping[str, Any]) -> str:
     told = f"The busiest generator process took {median['generator_cpu']:.0%} of a core"
     told += f", processes besides {median['others_cpu']:.2f} cores"
     if server["cpu_cores"] is None:
-        return f"{told}; the server is not on this machine.\n"
+        return f"{told}; the server is not on this machine, and no metrics were given.\n"
+    # Only `/proc` tells apart what is no file.
+    kind = "proportional set size" if server["own_bytes"] is not None else "resident, its workers"
     return (
         f"{told}, the server {server['cpu_cores']:.2f} cores and "
-        f"{server['memory_bytes'] / 1e6:,.0f} MB (proportional set size).\n"
+        f"{server['memory_bytes'] / 1e6:,.0f} MB ({kind}).\n"
     )
 
 

@@ -42,5 +42,6 @@ def plot_peers(sizes: Mapping[int, Sequence[Outcome]], path: Path) -> None:
             title=f"{count:,} hashes of 256 bits, radius 31",
         )
         if rates:
+            axes.xaxis.set_major_formatter("{x:,.0f}")
             axes.set_xlim(min(rates) / 2, max(rates) * 12)
     figure.savefig(path, dpi=DPI)

@@ -20,6 +20,7 @@ STYLES = (
     ("#999999", "*"),
 )
 DPI = 150
+LEGEND_COLUMNS_MAX = 4
 SIZE_INCHES = (8.0, 4.5)
 
 
@@ -42,6 +43,19 @@ def log_scale(axis: Any) -> None:  # noqa: ANN401 - matplotlib's own union
     """Write a logarithmic axis's numbers plainly: 20, not 2 times a power of ten."""
     axis.set_major_formatter("{x:g}")
     axis.set_minor_formatter(LogFormatter(minor_thresholds=(2, 0.5)))
+
+
+def legend_below(figure: Figure, axes: Any) -> None:  # noqa: ANN401 - matplotlib's own union
+    """Name the lines under the picture, where they cover no data; a lone line needs no name."""
+    handles, labels = axes.get_legend_handles_labels()
+    if len(labels) > 1:
+        figure.legend(
+            handles,
+            labels,
+            frameon=False,
+            loc="outside lower center",
+            ncols=min(len(labels), LEGEND_COLUMNS_MAX),
+        )
 
 
 def save(figure: Figure, path: Path) -> None:
