@@ -6,6 +6,8 @@ of the pages are written where IMAGEWARD_SCREENSHOTS names a folder.
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
 import os
 import re
 import shutil
@@ -17,7 +19,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from imageward_bench.hostile import FAMILIES
 from imageward_server.access import Access
+from imageward_server.cage.cage import Cage
 from imageward_server.intake import stops
 from imageward_server.intake.intake import Intake
 from imageward_server.intake.process import web_server
@@ -44,9 +48,9 @@ pytestmark = [
 ]
 
 
-@pytest.fixture
-def url(intake: Intake, access: Access) -> Iterator[str]:
-    """Serve the pages on a free port."""
+@contextlib.contextmanager
+def serving(intake: Intake, access: Access) -> Iterator[str]:
+    """Serve the pages of an intake on a free port."""
     listener = socket.create_server(("127.0.0.1", 0))
     server = web_server(intake, access)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
@@ -55,6 +59,13 @@ def url(intake: Intake, access: Access) -> Iterator[str]:
     server.should_exit = True
     thread.join()
     listener.close()
+
+
+@pytest.fixture
+def url(intake: Intake, access: Access) -> Iterator[str]:
+    """Serve the pages on a free port."""
+    with serving(intake, access) as served:
+        yield served
 
 
 @pytest.fixture
@@ -122,8 +133,21 @@ class Visitor:
         self.chrome.switch_to.active_element.send_keys(text)
 
     def tick(self, field: str) -> None:
-        """Go to a box by Tab, or within its group by the arrows, and press the space bar."""
+        """Go to a box by Tab, and press the space bar."""
         self.type(field, " ")
+
+    def choose(self, option: str) -> None:
+        """Go to a group of options by Tab, to one of them by the arrows, and choose it."""
+        from selenium.webdriver.common.keys import Keys
+
+        self.tab_to(lambda element: element.get_attribute("type") == "radio")
+        for _ in range(10):
+            option_here = self.chrome.switch_to.active_element
+            if option_here.get_attribute("id") == option:
+                option_here.send_keys(" ")
+                return
+            option_here.send_keys(Keys.ARROW_DOWN)
+        raise AssertionError("the arrows do not get there")
 
     def tab_to(self, is_it: Any) -> None:  # noqa: ANN401 - a function of an element
         """Press Tab until the focus is where it should be, and see that it shows."""
@@ -176,6 +200,27 @@ def test_the_whole_story_by_keyboard(
     _check_logs(visitor)
 
 
+def test_a_picture_that_cannot_be_shown_is_rejected_by_keyboard(
+    chrome: Chrome, intake: Intake, access: Access, people: People
+) -> None:
+    """The reviewer reads what happened, goes on to decide, and the queue is empty."""
+    number, _ = people.open_case()
+    people.hand_over(number, FAMILIES["isobmff 100 MP and no pixels"]())
+    with contextlib.closing(Cage(cells=1, slow=1)) as cage:
+        cage.start()
+        with serving(dataclasses.replace(intake, hasher=cage), access) as url:
+            visitor = Visitor(chrome, url)
+            _open_waiting(visitor)
+            visitor.press("Show the picture")
+            assert "Reject it as unreadable" in visitor.look("unshown")
+            visitor.press("Decide on it")
+            visitor.choose("unreadable")
+            visitor.press("Decide")
+            assert "Nothing waits." in visitor.look("empty")
+            assert visitor.problems == []
+            _check_logs(visitor)
+
+
 def _open_case(visitor: Visitor) -> str:
     visitor.chrome.set_window_size(*DESK)
     visitor.open("/staff")
@@ -213,7 +258,8 @@ def _hand_over(visitor: Visitor, link: str, file: Path, bad: Path) -> tuple[str,
     return number, pin
 
 
-def _approve(visitor: Visitor) -> None:
+def _open_waiting(visitor: Visitor) -> None:
+    """Sign in as a reviewer, and open the one picture that waits."""
     visitor.chrome.set_window_size(*DESK)
     visitor.open("/staff")
     visitor.type("name", "ana")
@@ -222,11 +268,15 @@ def _approve(visitor: Visitor) -> None:
     visitor.look("queue")
     (opened,) = visitor.chrome.find_elements("css selector", "td a")
     visitor.press(opened.text)
+
+
+def _approve(visitor: Visitor) -> None:
+    _open_waiting(visitor)
     visitor.press("Show the picture")
     visitor.look("picture")
     image = visitor.chrome.find_element("tag name", "img")
     assert int(image.get_property("naturalWidth")) > 300  # type: ignore[arg-type]
-    visitor.tick("approve")
+    visitor.choose("approve")
     visitor.press("Decide")
     assert "Nothing waits." in visitor.look("empty")
     visitor.press("Sign out")

@@ -11,7 +11,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import cv2
 import httpx
+import numpy as np
 import pytest
 
 import imageward_server.intake.words as words_package
@@ -148,10 +150,15 @@ def test_a_link_that_is_guessed_expired_or_revoked_is_refused(
     else:
         with intake.store.changing() as head:
             links.revoke(head, number, audit.partner("helpline"))
-    answer = visit().get(f"/u/{token}")
-    assert answer.status_code == (404 if spoil == "guess" else 410)
+    browser = visit()
+    looked = browser.get(f"/u/{token}")
+    browser.get("/status")
+    used = browser.send(f"/u/{token}")
     said = {"guess": "not one of ours", "expire": "is over", "revoke": "does not work any more"}
-    assert said[spoil] in answer.text
+    for answer in (looked, used):
+        assert answer.status_code == (404 if spoil == "guess" else 410)
+        assert said[spoil] in answer.text
+    assert browser.get("/upload").status_code == 401
 
 
 def test_bad_pictures_are_told_apart_and_the_link_stays_usable(
@@ -170,6 +177,20 @@ def test_bad_pictures_are_told_apart_and_the_link_stays_usable(
     assert list(map(len, intake.quarantine.held().values())) == [1]
     other = b"\xff" + picture[1:]
     assert browser.upload(other).status_code == 422
+
+
+def test_a_blank_picture_and_a_polyglot_are_told_apart(
+    people: People, visit: Visit, intake: Intake, picture: bytes
+) -> None:
+    """Each by its own words, and the link stays usable."""
+    number, browser = begin(people, visit)
+    blank = cv2.imencode(".png", np.full((300, 300), 90, np.uint8))[1].tobytes()
+    answer = browser.upload(blank, picture + b"<script>alert(1)</script>")
+    assert answer.status_code == 422
+    assert "Picture 1: it has too little detail" in answer.text
+    assert "Picture 2: something else is hidden in the file" in answer.text
+    assert (people.pictures(number), intake.quarantine.held()) == ([], {})
+    assert browser.upload(picture).status_code == 200
 
 
 def test_a_picture_of_200_mb_is_refused_and_leaves_nothing(

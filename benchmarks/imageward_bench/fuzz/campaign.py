@@ -83,7 +83,7 @@ class Keeper:
 def run(
     console: Console, runs: int, seed: int, cells: int, finds: Path, report: Path | None
 ) -> bool:
-    """Execute, report now and then, write the report; returns whether nothing was found."""
+    """Execute, report now and then, write the report; returns whether all ran well."""
     tally, begun = Tally(), time.monotonic()
     cage = Cage(cells, cells, partial(ZygoteProcess, PROGRAM))
     single = Cage(cells=1, slow=1)
@@ -107,7 +107,8 @@ def run(
     reporter.join()
     cage.close()
     single.close()
-    return not tally.finds
+    # A thread that broke has said so on stderr; what it left out was not run.
+    return tally.executions == runs and not tally.finds
 
 
 def shares(runs: int, cells: int) -> list[list[Batch]]:

@@ -79,10 +79,13 @@ class CellLink:
 
     def wipe(self) -> None:
         """Leave nothing of an image or its hashes in the shared memory."""
-        self._memory[: self._used] = bytes(self._used)
-        # Pages that were given back cost ten times as much to write to again.
         if self._used > KEPT_BYTES and hasattr(mmap, "MADV_REMOVE"):
+            # Pages that were given back are zeros. They cost ten times as much to write to
+            # again, so it is not done after each image; but to write so many zeros holds up
+            # every thread of the server.
             self._memory.madvise(mmap.MADV_REMOVE, 0, MEMORY_BYTES)
+        else:
+            self._memory[: self._used] = bytes(self._used)
         self._used = 0
 
     def begin(self, order: int, value: int = 0) -> None:

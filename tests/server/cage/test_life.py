@@ -22,7 +22,7 @@ from imageward_server.cage import pool as pool_module
 from imageward_server.cage.cage import Cage
 from imageward_server.cage.jail import ALL, Protection
 from imageward_server.cage.job import Job
-from imageward_server.cage.link import SLOW_NICENESS
+from imageward_server.cage.link import KEPT_BYTES, SLOW_NICENESS
 from imageward_server.cage.pool import Pool
 from imageward_server.cage.protocol import Order
 from imageward_server.cage.retirement import Retirement
@@ -100,6 +100,19 @@ def test_nothing_stays_in_the_shared_memory(own: Cage, photograph: Callable[[str
         link = picture._job._link
         assert link is not None
     assert not np.frombuffer(link.get(2**20), np.uint8).any()
+
+
+def test_nothing_of_a_large_file_stays_in_the_shared_memory(own: Cage) -> None:
+    """Nor of one whose memory is given back instead of written over."""
+    pixels = np.random.default_rng(0).integers(1, 256, (1_300, 1_300, 3), dtype=np.uint8)
+    image = cv2.imencode(".bmp", pixels)[1].tobytes()
+    assert len(image) > KEPT_BYTES
+    job = Job(own.pool, image, time.monotonic() + PATIENCE_S)
+    link = job._link
+    assert link is not None
+    assert link.get(len(image)) == image
+    job.end()
+    assert not np.frombuffer(link.get(len(image)), np.uint8).any()
 
 
 def test_a_spare_is_ready(own: Cage, photograph: Callable[[str], bytes]) -> None:
