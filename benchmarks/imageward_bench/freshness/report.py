@@ -113,5 +113,5 @@ def _plot(done: Sequence[Turn], path: Path) -> None:
         ylabel="changes known by then (%)",
     )
     log_scale(axes.xaxis)
-    legend_below(figure, axes)
+    legend_below(figure, axes, columns=2)
     save(figure, path)

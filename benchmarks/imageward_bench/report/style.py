@@ -20,8 +20,15 @@ STYLES = (
     ("#999999", "*"),
 )
 DPI = 150
-LEGEND_COLUMNS_MAX = 4
+LEGEND_COLUMNS = 4
 SIZE_INCHES = (8.0, 4.5)
+
+
+class _PlainFormatter(LogFormatter):
+    """Chooses the labels that have room, and writes 0.6 where its base writes 6e-01."""
+
+    def __call__(self, x: float, pos: int | None = None) -> str:
+        return f"{x:g}" if super().__call__(x, pos) else ""
 
 
 def style(number: int) -> dict[str, Any]:
@@ -42,10 +49,14 @@ def axes_of(title: str) -> tuple[Figure, Any]:
 def log_scale(axis: Any) -> None:  # noqa: ANN401 - matplotlib's own union
     """Write a logarithmic axis's numbers plainly: 20, not 2 times a power of ten."""
     axis.set_major_formatter("{x:g}")
-    axis.set_minor_formatter(LogFormatter(minor_thresholds=(2, 0.5)))
+    axis.set_minor_formatter(_PlainFormatter(minor_thresholds=(2, 0.5)))
 
 
-def legend_below(figure: Figure, axes: Any) -> None:  # noqa: ANN401 - matplotlib's own union
+def legend_below(
+    figure: Figure,
+    axes: Any,  # noqa: ANN401 - matplotlib's own union
+    columns: int = LEGEND_COLUMNS,
+) -> None:
     """Name the lines under the picture, where they cover no data; a lone line needs no name."""
     handles, labels = axes.get_legend_handles_labels()
     if len(labels) > 1:
@@ -54,7 +65,7 @@ def legend_below(figure: Figure, axes: Any) -> None:  # noqa: ANN401 - matplotli
             labels,
             frameon=False,
             loc="outside lower center",
-            ncols=min(len(labels), LEGEND_COLUMNS_MAX),
+            ncols=columns,
         )
 
 
