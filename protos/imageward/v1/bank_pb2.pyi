@@ -326,7 +326,7 @@ class Entry(_message.Message):
     """
     @_builtins.property
     def hash(self) -> _hash_pb2.PdqHash:
-        """Its hash; personal data, for reviewers only."""
+        """Its hash; personal data, for reviewers only. Absent once it is erased."""
 
     @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp:
