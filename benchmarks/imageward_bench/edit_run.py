@@ -16,7 +16,6 @@ import zlib
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import numpy as np
 
@@ -25,7 +24,6 @@ from imageward_bench.edit_engines import Engine, Imageward
 from imageward_bench.edit_suite import EDITS, Edit
 from imageward_bench.edits import decode, jpeg
 
-SUFFIXES = {".jpg", ".jpeg", ".png", ".webp"}
 OVERLAID_BANKED = 25
 MADE_UP_OF_EACH = 8
 
@@ -64,11 +62,6 @@ class Highest:
 
     coverage: float = 0.0
     doubtful: int = 0
-
-
-def read_folder(folder: Path) -> list[bytes]:
-    """Read the images of a folder by name."""
-    return [path.read_bytes() for path in sorted(folder.iterdir()) if path.suffix in SUFFIXES]
 
 
 def edited(

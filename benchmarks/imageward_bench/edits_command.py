@@ -31,7 +31,7 @@ from imageward_bench.edit_report import (
     show,
     write_json,
 )
-from imageward_bench.edit_run import measure_false_blocks, measure_recall, read_folder
+from imageward_bench.edit_run import measure_false_blocks, measure_recall
 from imageward_bench.edits import decode, jpeg
 from imageward_index.picture import warm_up
 
@@ -82,10 +82,10 @@ def edits(
     """Measure recall over every edit and false blocks over every kind of negatives."""
     console = Console()
     warm_up()
-    images = read_folder(bank) if bank else [bundled.read(name) for name in bundled.BANKED]
+    images = bundled.read_folder(bank) if bank else [bundled.read(name) for name in bundled.BANKED]
     if smoke:
         photographs, overlaid, peers, large = 1, 1, 0, 0
-    others = read_folder(negatives) if negatives else []
+    others = bundled.read_folder(negatives) if negatives else []
     order = np.random.default_rng(seed).permutation(len(images)).tolist()
     shuffled = [images[number] for number in order]
     report = Report(
@@ -110,7 +110,7 @@ def edits(
             engine, images, order[:large], megapixels, seed
         )
     if held_out:
-        _measure_held_out(report, engine, images, read_folder(held_out), seed)
+        _measure_held_out(report, engine, images, bundled.read_folder(held_out), seed)
     _measure_peers(report, images, order[:peers], seed)
     # Shuffled, so that a folder's order is not what parts bank and negatives.
     report.negatives, report.highest, _ = measure_false_blocks(

@@ -1,7 +1,8 @@
-"""Folders with a bank of so many random hashes, filled once and kept for the next run.
+"""Folders with a bank of so many made-up entries, filled once and kept for the next run.
 
-A run works on a copy whose segments are links to the kept ones, which are never
-written to: so a bank of ten million is ready in seconds.
+An entry is a random hash, or a whole fingerprint with regional codes like those of
+photographs. A run works on a copy whose segments are links to the kept ones, which are
+never written to: so a bank of ten million is ready in seconds.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -20,6 +22,7 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import track
 
+from imageward_bench.made_up import MadeUp
 from imageward_bench.patience import admitted
 from imageward_bench.server_process import ServerProcess
 from imageward_client import Client
@@ -40,8 +43,36 @@ CACHE_ENV = "IMAGEWARD_BENCH_CACHE"
 CACHE_VERSION = 2
 # Of every hash: no rule for poor pictures applies.
 QUALITY = 100
+# Keeps the random numbers of regional codes apart from those of the hashes.
+_SALT = 11
 
 Codes = NDArray[np.uint8]
+
+
+@dataclass(frozen=True, slots=True)
+class Filling:
+    """What a bank is filled with.
+
+    Attributes:
+        count: entries.
+        seed: of all that is made up.
+        regional: whether they are whole fingerprints; else hashes alone.
+        photos: folder of the photographs that regional codes are made up from; None:
+            those that scikit-image bundles and no benchmark sends.
+    """
+
+    count: int
+    seed: int
+    regional: bool = False
+    photos: Path | None = None
+
+    @property
+    def name(self) -> str:
+        """Of its folder among those that are kept."""
+        name = f"bank-{CACHE_VERSION}-{self.count}-{self.seed}"
+        if self.regional:
+            name += f"-regional-{self.photos.resolve().name if self.photos else 'bundled'}"
+        return name
 
 
 def cache_folder() -> Path:
@@ -58,11 +89,11 @@ def batch_codes(seed: int, first: int, count: int) -> Codes:
 
 
 @contextmanager
-def copy_of_filled(count: int, seed: int, console: Console) -> Iterator[Path]:
-    """Yield a data folder whose bank holds so many hashes; it is removed afterwards."""
-    kept = cache_folder() / f"bank-{CACHE_VERSION}-{count}-{seed}"
+def copy_of_filled(filling: Filling, console: Console) -> Iterator[Path]:
+    """Yield a data folder whose bank is filled so; it is removed afterwards."""
+    kept = cache_folder() / filling.name
     if not kept.exists():
-        _fill_aside(kept, count, seed, console)
+        _fill_aside(kept, filling, console)
     with tempfile.TemporaryDirectory(prefix="run-", dir=cache_folder()) as name:
         folder = Path(name) / "data"
         shutil.copytree(kept, folder, copy_function=_link_segments)
@@ -91,36 +122,39 @@ def settle(folder: Path) -> None:
         time.sleep(SETTLED_S)
 
 
-def _fill_aside(kept: Path, count: int, seed: int, console: Console) -> None:
+def _fill_aside(kept: Path, filling: Filling, console: Console) -> None:
     """Fill a folder under another name, so that half a bank is never taken for one."""
     with tempfile.TemporaryDirectory(prefix="fill-", dir=cache_folder()) as name:
         folder = Path(name) / "data"
         folder.mkdir()
-        _fill_store(folder, count, seed, console)
+        _fill_store(folder, filling, console)
         with console.status("building the segments"), ServerProcess(folder):
             settle(folder)
         folder.rename(kept)
 
 
-def _fill_store(folder: Path, count: int, seed: int, console: Console) -> None:
-    """Write so many random hashes into a store that no server follows meanwhile.
+def _fill_store(folder: Path, filling: Filling, console: Console) -> None:
+    """Write a filling into a store that no server follows meanwhile.
 
     A server would take half of the machine to index each batch, and is not what is measured.
     """
+    made_up = MadeUp(filling.photos) if filling.regional else None
+    what = "fingerprints" if filling.regional else "random hashes"
+    source = EntrySource.IMAGE if filling.regional else EntrySource.HASH
     store = Store(sqlite_url(folder), vault=None, erase_after_s=0)
     store.open()
     try:
         store.create_bank(BANK, Policy())
-        firsts = range(0, count, BATCH)
-        for first in track(firsts, f"writing {count:,} random hashes", console=console):
-            codes = batch_codes(seed, first, min(BATCH, count - first))
-            store.add_entries(BANK, f"fill-{seed}-{first}", [_entry(code) for code in codes])
+        firsts = range(0, filling.count, BATCH)
+        for first in track(firsts, f"writing {filling.count:,} {what}", console=console):
+            codes = batch_codes(filling.seed, first, min(BATCH, filling.count - first))
+            wholes = [PdqHash(code.tobytes(), QUALITY) for code in codes]
+            rng = np.random.default_rng([filling.seed, first, _SALT])
+            prints = made_up.fingerprints(wholes, rng) if made_up else map(Fingerprint, wholes)
+            new = [NewEntry(one, source) for one in prints]
+            store.add_entries(BANK, f"fill-{filling.seed}-{first}", new)
     finally:
         store.close()
-
-
-def _entry(code: Codes) -> NewEntry:
-    return NewEntry(Fingerprint(PdqHash(code.tobytes(), QUALITY)), EntrySource.HASH)
 
 
 def _link_segments(source: str, target: str) -> None:

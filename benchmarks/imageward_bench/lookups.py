@@ -22,12 +22,11 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
-from imageward_bench.edit_run import read_folder
 from imageward_bench.lookup_data import Codes, RealCodes, Source, as_bytes, compare
 from imageward_bench.lookup_plot import plot_lookups
 from imageward_bench.lookup_rows import LookupRow
 from imageward_bench.machine import describe, peak_bytes, reset_peak
-from imageward_bench.photographs import BANKED, UNRELATED, read
+from imageward_bench.photographs import BANKED, UNRELATED, read, read_folder
 from imageward_index.block import Block
 from imageward_index.cascade import FAR_BITS, NEAR_BITS
 from imageward_index.decode import decode_grey

@@ -1,4 +1,4 @@
-"""The real photographs that scikit-image bundles: what demo and benchmarks show things on."""
+"""Real photographs: those that scikit-image bundles, and those of a folder."""
 
 from __future__ import annotations
 
@@ -24,7 +24,14 @@ UNRELATED = ("brick.png", "grass.png", "gravel.png", "moon.png", "retina.jpg")
 # of the same thing, nearer to a banked one than an unrelated picture can be.
 HARD_NEGATIVE = "motorcycle_right.png"
 
+SUFFIXES = {".jpg", ".jpeg", ".png", ".webp"}
+
 
 def read(name: str) -> bytes:
     """Return the bytes of a bundled photograph."""
     return (Path(skimage.data.__file__).parent / name).read_bytes()
+
+
+def read_folder(folder: Path) -> list[bytes]:
+    """Read the images of a folder by name."""
+    return [path.read_bytes() for path in sorted(folder.iterdir()) if path.suffix in SUFFIXES]

@@ -12,7 +12,14 @@ from numpy.typing import NDArray
 from rich.console import Console
 
 from imageward_bench import process_tree
-from imageward_bench.filled_bank import BANK, BATCH, TIMEOUT_S, batch_codes, copy_of_filled
+from imageward_bench.filled_bank import (
+    BANK,
+    BATCH,
+    TIMEOUT_S,
+    Filling,
+    batch_codes,
+    copy_of_filled,
+)
 from imageward_bench.patience import admitted
 from imageward_bench.server_process import ServerProcess
 from imageward_client import AddAnswer, BankExists, Client
@@ -42,11 +49,12 @@ class Served:
 
 
 @contextmanager
-def started(count: int, seed: int, flags: Sequence[str], console: Console) -> Iterator[Served]:
-    """Start a server whose bank holds so many random hashes; end it afterwards."""
-    codes = batch_codes(seed, 0, min(BATCH, count)) if count else np.empty((0, 32), np.uint8)
+def started(filling: Filling, flags: Sequence[str], console: Console) -> Iterator[Served]:
+    """Start a server whose bank is filled so; end it afterwards."""
+    count = min(BATCH, filling.count)
+    codes = batch_codes(filling.seed, 0, count) if count else np.empty((0, 32), np.uint8)
     with (
-        copy_of_filled(count, seed, console) as folder,
+        copy_of_filled(filling, console) as folder,
         ServerProcess(folder, flags=flags) as server,
     ):
         yield Served(server.target, server.pid, BANK, codes)

@@ -168,7 +168,7 @@ def test_the_whole_run_gives_its_parts_options_that_they_have(
     tmp_path: Path, *, large: bool
 ) -> None:
     """Each part of the whole run can be called as it is, and each goal's record is written."""
-    parts = parts_of(large=large, workers=2, repetitions=3, seed=1, smoke=True)
+    parts = parts_of(large=large, photos=None, workers=2, repetitions=3, seed=1, smoke=True)
     for _, run, options in parts:
         inspect.signature(run).bind(out=tmp_path, **options)
     assert {goal.folder for goal in GOALS} <= {name for name, _, _ in parts}

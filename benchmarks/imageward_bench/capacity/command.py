@@ -30,21 +30,22 @@ from imageward_bench.load.session import Choice, Session, session
 from imageward_bench.machine import describe
 from imageward_bench.report.page import shown
 
-CONCURRENCY = 32
-
 BankSizes = Annotated[
-    str, typer.Option("--bank-size", help="Hashes in the bank, comma between: 1e6,1e7.")
+    str, typer.Option("--bank-size", help="Entries in the bank, comma between: 1e6,1e7.")
 ]
 P99 = Annotated[float, typer.Option("--p99-ms", help="Objective: the slowest of 100 calls.")]
 Errors = Annotated[
     float, typer.Option(help="Objective: share of calls without a right answer.", min=0, max=1)
 ]
+Concurrency = Annotated[int, typer.Option(help="Calls under way in the closed loop.", min=1)]
 Echo = Annotated[bool, typer.Option(help="Measure a plain gRPC echo beside the server.")]
 
 
 def capacity(
     target: opt.Target = "",
     bank_size: BankSizes = "1e6,1e7",
+    regional: opt.Regional = False,
+    photos: opt.Photos = None,
     workers: opt.Workers = None,
     server_flag: opt.ServerFlags = None,
     mix: opt.MixFile = None,
@@ -54,6 +55,7 @@ def capacity(
     matches: opt.Matches = 0.05,
     p99_ms: P99 = 20.0,
     errors: Errors = 0.001,
+    concurrency: Concurrency = 32,
     echo: Echo = True,
     connections: opt.Connections = 16,
     processes: opt.Processes = 1,
@@ -74,9 +76,10 @@ def capacity(
     settings = {
         "sent": str(sent),
         "bank_sizes": sizes,
+        "regional": regional,
         "workers": workers,
         "server_flags": server_flag or [],
-        "closed_loop_concurrency": CONCURRENCY,
+        "closed_loop_concurrency": concurrency,
         "connections": connections,
         "processes": processes,
         "warmup_s": warmup_s,
@@ -86,13 +89,13 @@ def capacity(
         "seed": seed,
     }
     console, machine = Console(), describe()
-    step = Step(duration_s, deadline_s, seed=seed)
+    step = Step(duration_s, deadline_s, concurrency=concurrency, seed=seed)
     found = []
     with reported_failures(console):
         for size in sizes:
-            choice = Choice(target, size, workers, server_flag or ())
+            choice = Choice(target, size, workers, server_flag or (), regional, photos)
             bench = Bench(sent, step, warmup_s, repetitions, (connections, processes), console)
-            name = target or f"bank of {size:,} hashes"
+            name = target or f"bank of {size:,} {'fingerprints' if regional else 'hashes'}"
             found.append(bench.find(choice, name, objective, echo=echo))
     record = make_record(settings, objective, found, machine)
     write_capacity(record, objective, found, out)
@@ -108,7 +111,7 @@ class Bench:
 
     Args:
         sent: the mix of calls.
-        step: how long and with which deadline.
+        step: how long, with which deadline, and how many calls at once in a closed loop.
         warmup_s: not counted at first.
         repetitions: of every point.
         spread: connections, and generator processes that share them.
@@ -143,7 +146,8 @@ class Bench:
             points = explore(at, estimate_per_s, objective)
             held = limit(points, objective)
             half = at(held.rate_per_s / 2) if held else None
-        return Found(name, choice.bank_size, tuple(closed), tuple(echoed), tuple(points), half)
+        ends = tuple(closed), tuple(echoed), tuple(points), half
+        return Found(name, choice.bank_size, choice.regional, *ends)
 
     def _ready(self, choice: Choice, sent: Mix, stack: ExitStack) -> tuple[Session, Generators]:
         if sent is not self._sent:
@@ -160,18 +164,17 @@ class Bench:
         name: str,
     ) -> tuple[list[Figures], list[Figures]]:
         """Run closed loops, the echo's between ours, so that both meet the same machine."""
-        step = replace(self._step, concurrency=CONCURRENCY)
         closed, echoed = [], []
         for _ in range(self._repetitions):
-            closed.append(self._run(ours, step))
+            closed.append(self._run(ours, self._step))
             self._console.print(f"{name}, closed loop: {line(closed[-1])}")
             if plain is not None:
-                echoed.append(self._run(plain, step))
+                echoed.append(self._run(plain, self._step))
                 self._console.print(f"gRPC echo, closed loop: {line(echoed[-1])}")
         return closed, echoed
 
     def _at(self, ours: tuple[Session, Generators], rate_per_s: float, name: str) -> Point:
-        step = replace(self._step, rate_per_s=rate_per_s)
+        step = replace(self._step, rate_per_s=rate_per_s, concurrency=0)
         point = Point(rate_per_s, tuple(self._runs(ours, step)))
         self._console.print(f"{name}: {line(point.median)}")
         return point

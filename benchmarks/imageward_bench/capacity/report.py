@@ -30,7 +30,8 @@ class Found:
 
     Attributes:
         name: the bank's size, as shown.
-        bank_size: hashes in the bank; 0 where that is not known.
+        bank_size: entries in the bank; 0 where that is not known.
+        regional: whether they are whole fingerprints; else hashes alone.
         closed: the closed loop's repetitions.
         echo: those of the plain gRPC echo beside it; empty where it was left out.
         points: by rate.
@@ -39,6 +40,7 @@ class Found:
 
     name: str
     bank_size: int
+    regional: bool
     closed: tuple[Figures, ...]
     echo: tuple[Figures, ...]
     points: tuple[Point, ...]
@@ -184,19 +186,24 @@ def _sizing(objective: Objective, found: Sequence[Found]) -> str:
         f"## Sizing\n\nServer alone, planned at {PLANNED_SHARE:.0%} of the limit, a process a "
         "core; one upload is one call as it was sent here. Extrapolated in proportion.\n\n"
         + table(["uploads a second", *(one.name for one in found)], rows)
-        + _regional([one.bank_size for one in found if one.bank_size])
+        + _regional([one for one in found if one.bank_size])
     )
 
 
-def _regional(bank_sizes: Sequence[int]) -> str:
-    """Tell the bound of what was not measured: these banks hold hashes alone."""
-    bounds = "; ".join(
-        f"{size:,} images: {regional_bytes(size) / 1e6:,.0f} MB more" for size in bank_sizes
-    )
-    if not bounds:
+def _regional(found: Sequence[Found]) -> str:
+    """Tell how much the files of regional codes take, at most, of the memory or besides."""
+    if not found:
         return ""
+    bounds = "; ".join(
+        f"{one.bank_size:,} images: {regional_bytes(one.bank_size) / 1e6:,.0f} MB" for one in found
+    )
+    if all(one.regional for one in found):
+        return (
+            "\nThe memory counts what was touched of the mapped files of regional codes, which "
+            f"have at most: {bounds}. Give a machine as much, or lookups wait for its disk.\n"
+        )
     return (
-        "\nThe banks held hashes alone. With the regional codes of an image for each hash, "
-        f"computed and not measured here, a machine holds besides: {bounds}. Cores for "
-        "the search of regional codes are in no row.\n"
+        "\nThe banks held hashes alone. With the regional codes of an image for each hash a "
+        f"machine holds besides, computed and not measured here, at most: {bounds}. Cores for "
+        "the search of regional codes are in no row; `--regional` measures them.\n"
     )

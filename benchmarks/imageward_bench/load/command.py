@@ -43,6 +43,8 @@ ArrivalKind = Annotated[Arrivals, typer.Option(help="How the open loop's calls a
 def load(
     target: opt.Target = "",
     bank_size: opt.BankSize = "1e6",
+    regional: opt.Regional = False,
+    photos: opt.Photos = None,
     workers: opt.Workers = None,
     server_flag: opt.ServerFlags = None,
     mix: opt.MixFile = None,
@@ -81,12 +83,13 @@ def load(
         arrivals=arrivals,
         seed=seed,
     )
-    choice = Choice(target, opt.count_of(bank_size), workers, server_flag or ())
+    choice = Choice(target, opt.count_of(bank_size), workers, server_flag or (), regional, photos)
     settings = {
         "loop": f"closed, {concurrency} at once" if concurrency else f"open, {arrivals}",
         "rate_per_s": step.rate_per_s or None,
         "sent": str(sent),
         "bank_size": None if target else choice.bank_size,
+        "regional": regional,
         "workers": workers,
         "server_flags": list(choice.flags),
         "server_use_from": f"{metrics_url}, workers alone" if metrics_url else "/proc",

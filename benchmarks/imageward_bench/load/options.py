@@ -12,7 +12,22 @@ from imageward_bench.load.mix import Kind
 Target = Annotated[
     str, typer.Option(help="host:port of a server that runs; empty: start one, with a bank.")
 ]
-BankSize = Annotated[str, typer.Option(help="Hashes in the bank of a server that is started.")]
+BankSize = Annotated[str, typer.Option(help="Entries in the bank of a server that is started.")]
+Regional = Annotated[
+    bool,
+    typer.Option(
+        "--regional",
+        help="Fill the bank with whole fingerprints: 12 kB an entry, minutes for a million.",
+    ),
+]
+Photos = Annotated[
+    Path | None,
+    typer.Option(
+        help="Photographs to make regional codes up from; scikit-image's own without.",
+        exists=True,
+        file_okay=False,
+    ),
+]
 Workers = Annotated[
     int | None, typer.Option(help="Workers of a server that is started.", min=1, max=256)
 ]

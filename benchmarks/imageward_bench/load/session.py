@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from rich.console import Console
 
 from imageward_bench.echo_server import echo_server
-from imageward_bench.filled_bank import TIMEOUT_S
+from imageward_bench.filled_bank import TIMEOUT_S, Filling
 from imageward_bench.load.mix import Mix
 from imageward_bench.load.requests import Workload, make_workload
 from imageward_bench.served import Served, elsewhere, lent, started
@@ -25,15 +26,19 @@ class Choice:
 
     Attributes:
         target: one that runs already; empty: one is started.
-        bank_size: hashes in the bank of one that is started.
+        bank_size: entries in the bank of one that is started.
         workers: its workers; None: its own default.
         flags: further flags of it.
+        regional: whether these entries are whole fingerprints; else hashes alone.
+        photos: folder of the photographs that regional codes are made up from.
     """
 
     target: str = ""
     bank_size: int = 0
     workers: int | None = None
     flags: Sequence[str] = ()
+    regional: bool = False
+    photos: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,5 +81,6 @@ def _server(choice: Choice, mix: Mix, seed: int, console: Console) -> Iterator[S
         flags = [*choice.flags]
         if choice.workers is not None:
             flags += ["--workers", str(choice.workers)]
-        with started(choice.bank_size, seed, flags, console) as served:
+        filling = Filling(choice.bank_size, seed, choice.regional, choice.photos)
+        with started(filling, flags, console) as served:
             yield served
