@@ -58,7 +58,6 @@ soak: $(STAMP)  ## Hold 70 % load for MINUTES (60): memory, descriptors, threads
 	$(BIN)/imageward-bench soak --minutes $(MINUTES) --out bench-out/soak
 
 rolling: $(STAMP)  ## Restart a server RESTARTS (20) times under 70 % load, count failed calls
-	@mkdir -p bench-out
 	$(BIN)/imageward-bench rolling --restarts $(RESTARTS) --json bench-out/rolling.json
 
 ROTATIONS ?= 100
@@ -67,15 +66,12 @@ rotations: $(STAMP)  ## Renew all certificates ROTATIONS (100) times under load,
 	  -k rotations -s --timeout 3600
 
 workers: $(STAMP)  ## Measure balance and scaling of workers, and how soon all see a change
-	@mkdir -p bench-out
 	$(BIN)/imageward-bench workers --json bench-out/workers.json
 
 overload: $(STAMP)  ## Offer 0.7 to 10 times what a server can: goodput, waits, refusals, recovery
-	@mkdir -p bench-out
 	$(BIN)/imageward-bench overload --folder bench-out
 
 abuse: $(STAMP)  ## Misbehave on HTTP/2 in 19 ways, and measure what good callers notice
-	@mkdir -p bench-out
 	$(BIN)/imageward-bench abuse --json bench-out/abuse.json
 
 RUNS ?= 100000

@@ -18,7 +18,6 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable
-from pathlib import Path
 from typing import Annotated, Self
 
 import numpy as np
@@ -29,6 +28,7 @@ from rich.console import Console
 from imageward_bench import photographs
 from imageward_bench.hostile import FAMILIES
 from imageward_bench.machine import describe
+from imageward_bench.report.option import JsonFile
 from imageward_index.decode import cv2
 from imageward_index.errors import ImagewardError
 from imageward_index.picture import open_picture
@@ -69,7 +69,7 @@ BOMBS = (
 def cage(
     rounds: Annotated[int, typer.Option(min=3, help="Rounds of each comparison.")] = 200,
     phase_s: Annotated[float, typer.Option(help="Seconds of each phase of the flood.")] = 10.0,
-    report: Annotated[Path | None, typer.Option("--json", help="File for the figures.")] = None,
+    report: JsonFile = None,
 ) -> None:
     """Measure start, hand-over and a flood of bombs."""
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))

@@ -29,6 +29,7 @@ from imageward_bench.metrics_cost import metrics_cost
 from imageward_bench.overload_command import overload
 from imageward_bench.peers.command import peers
 from imageward_bench.report.compare import compare
+from imageward_bench.report.option import JsonFile
 from imageward_bench.rolling import rolling
 from imageward_bench.soak.command import soak
 from imageward_bench.workers import workers
@@ -68,13 +69,12 @@ def demo(
 
 Count = Annotated[str, typer.Option("--n", help="How many, such as 1e6.")]
 Seed = Annotated[int, typer.Option(help="Seed of all random data.")]
-Report = Annotated[Path | None, typer.Option("--json", help="File to write the figures to.")]
 Smoke = Annotated[bool, typer.Option("--smoke", help="Tiny sizes: does it run at all?")]
 
 
 @app.command()
 def restart(
-    count: Count = "1e7", seed: Seed = 1, report: Report = None, smoke: Smoke = False
+    count: Count = "1e7", seed: Seed = 1, report: JsonFile = None, smoke: Smoke = False
 ) -> None:
     """Measure the time from start to SERVING, with and without segments, and shared memory."""
     restart_run.run(Console(), 20_000 if smoke else int(float(count)), seed, report)
@@ -82,7 +82,7 @@ def restart(
 
 @app.command()
 def sealing(
-    count: Count = "1e6", seed: Seed = 1, report: Report = None, smoke: Smoke = False
+    count: Count = "1e6", seed: Seed = 1, report: JsonFile = None, smoke: Smoke = False
 ) -> None:
     """Measure the latency of searches alone and beside sealing and merging."""
     sealing_run.run(Console(), 20_000 if smoke else int(float(count)), seed, report)
@@ -90,7 +90,7 @@ def sealing(
 
 @app.command("at-rest")
 def at_rest(
-    count: Count = "1e6", seed: Seed = 1, report: Report = None, smoke: Smoke = False
+    count: Count = "1e6", seed: Seed = 1, report: JsonFile = None, smoke: Smoke = False
 ) -> None:
     """Measure what encryption at rest costs: additions, starts, segments, memory, erasures."""
     at_rest_run.run(Console(), 2_000 if smoke else int(float(count)), seed, report)
@@ -101,7 +101,7 @@ def audit(
     count: Count = "1e5",
     calls: Annotated[int, typer.Option(help="Calls of each kind, with and without.")] = 300,
     seed: Seed = 1,
-    report: Report = None,
+    report: JsonFile = None,
     smoke: Smoke = False,
 ) -> None:
     """Measure what the audit costs a change, and a reviewer's search."""

@@ -33,6 +33,7 @@ from imageward_bench.edit_report import (
 )
 from imageward_bench.edit_run import measure_false_blocks, measure_recall
 from imageward_bench.edits import decode, jpeg
+from imageward_bench.report.option import JsonFile
 from imageward_index.picture import warm_up
 
 EXIT_FALSE_BLOCKS = 1
@@ -60,7 +61,6 @@ Large = Annotated[int, typer.Option(help="How many are enlarged to 2, 4, 8 and 1
 DecoyCounts = Annotated[str, typer.Option("--decoys", help="How many decoys, such as 0,1000.")]
 DecoyPhotographs = Annotated[int, typer.Option(help="How many are edited beside decoys.", min=0)]
 Seed = Annotated[int, typer.Option(help="Seed of edits, overlays and choices.")]
-Record = Annotated[Path | None, typer.Option("--json", help="Write the figures here instead.")]
 Smoke = Annotated[bool, typer.Option("--smoke", help="Tiny sizes: does it run at all?")]
 
 
@@ -76,7 +76,7 @@ def edits(
     decoys: DecoyCounts = "",
     decoy_photographs: DecoyPhotographs = 10,
     seed: Seed = 20,
-    record: Record = None,
+    record: JsonFile = None,
     smoke: Smoke = False,
 ) -> None:
     """Measure recall over every edit and false blocks over every kind of negatives."""

@@ -26,6 +26,7 @@ from imageward_bench.index_engines import NEIGHBOURS, Answers, Engine, FaissFlat
 from imageward_bench.index_plots import plot_latency, plot_quality
 from imageward_bench.index_rows import Case, Row
 from imageward_bench.machine import describe
+from imageward_bench.report.option import JsonFile
 
 Search = Callable[[Codes], object]
 
@@ -153,7 +154,7 @@ def index(
     engine: Annotated[str, typer.Option(help="Only these, by name, comma between.")] = "",
     queries: Annotated[int, typer.Option(help="Queries, half of them near a code.")] = 200,
     seed: Annotated[int, typer.Option(help="Of codes and queries.")] = 1,
-    json_file: Annotated[Path | None, typer.Option("--json", help="Write rows here.")] = None,
+    json_file: JsonFile = None,
     plots: Annotated[Path | None, typer.Option(help="Write two PNG into this folder.")] = None,
     smoke: Annotated[bool, typer.Option(help="Small and quick, for a check.")] = False,
 ) -> None:

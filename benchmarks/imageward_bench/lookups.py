@@ -27,6 +27,7 @@ from imageward_bench.lookup_plot import plot_lookups
 from imageward_bench.lookup_rows import LookupRow
 from imageward_bench.machine import describe, peak_bytes, reset_peak
 from imageward_bench.photographs import BANKED, UNRELATED, read, read_folder
+from imageward_bench.report.option import JsonFile
 from imageward_index.block import Block
 from imageward_index.cascade import FAR_BITS, NEAR_BITS
 from imageward_index.decode import decode_grey
@@ -161,7 +162,7 @@ def lookups(
     queries: Annotated[int, typer.Option(help="Photographs that are looked up.")] = 100,
     seed: Annotated[int, typer.Option(help="Of what is made up.")] = 1,
     folder: Annotated[Path | None, typer.Option(help="Where the bank lies meanwhile.")] = None,
-    json_file: Annotated[Path | None, typer.Option("--json", help="Write rows here.")] = None,
+    json_file: JsonFile = None,
     plots: Annotated[Path | None, typer.Option(help="Write a PNG into this folder.")] = None,
     smoke: Annotated[bool, typer.Option(help="Small and quick, for a check.")] = False,
 ) -> None:

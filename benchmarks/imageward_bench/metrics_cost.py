@@ -14,7 +14,6 @@ import json
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from statistics import median
 from typing import Annotated
 
@@ -28,6 +27,7 @@ from imageward_bench.load.mix import Mix, Part
 from imageward_bench.load.processes import Generators, Setup
 from imageward_bench.load.session import Choice, Session, session
 from imageward_bench.machine import describe
+from imageward_bench.report.option import JsonFile
 
 CALLS_AT_ONCE = 16
 CONNECTIONS = 8
@@ -75,7 +75,7 @@ def metrics_cost(
     rounds: Annotated[int, typer.Option(help="Loads of each server in a start.", min=1)] = 10,
     duration_s: Annotated[float, typer.Option("--duration-s", help="Of each load.")] = 1.2,
     seed: Annotated[int, typer.Option(help="Seed of all random data.")] = 1,
-    report: Annotated[Path | None, typer.Option("--json", help="File for the figures.")] = None,
+    report: JsonFile = None,
     smoke: Annotated[bool, typer.Option("--smoke", help="Tiny sizes: does it run at all?")] = False,
 ) -> None:
     """Measure calls a second, and processor time a call, with and without metrics, in turn."""

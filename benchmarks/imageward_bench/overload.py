@@ -111,6 +111,7 @@ def run(
     console: Console, rounds: int, seconds: float, again_s: float, seed: int, folder: Path
 ) -> None:
     """Measure, print a table, write figures and plot into a folder."""
+    folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="imageward-overload-") as name:
         body = Path(name) / "upload"
         body.write_bytes(upload())

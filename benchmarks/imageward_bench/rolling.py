@@ -24,6 +24,7 @@ from rich.console import Console
 
 from imageward_bench.machine import describe
 from imageward_bench.process_state import children_of
+from imageward_bench.report.option import JsonFile
 from imageward_bench.server_process import ServerProcess
 from imageward_client import AsyncClient, Client, ImagewardClientError
 
@@ -39,7 +40,7 @@ def rolling(
     restarts: Annotated[int, typer.Option(help="How many.", min=1)] = 20,
     share: Annotated[float, typer.Option(help="Of the peak.", min=0.01, max=1.0)] = 0.7,
     workers: Annotated[int, typer.Option(help="Of the server.", min=1)] = 2,
-    report: Annotated[Path | None, typer.Option("--json", help="File for the figures.")] = None,
+    report: JsonFile = None,
 ) -> None:
     """Restart a server under load, by its workers and as a whole, and count failed calls."""
     console = Console()

@@ -28,9 +28,9 @@ from imageward_bench.machine import describe
 from imageward_bench.patience import admitted
 from imageward_bench.process_state import children_of
 from imageward_bench.process_tree import look
+from imageward_bench.report.option import JsonFile
 from imageward_bench.server_process import ServerProcess
 from imageward_client import Client, RetryPolicy
-from imageward_server.calls.threads import NICENESS as CALL_NICENESS
 
 CONNECTIONS = 32
 CALLS_AT_ONCE = 32
@@ -48,7 +48,7 @@ def workers(
     rounds: Annotated[int, typer.Option(help="Runs of each server.", min=1)] = 3,
     changes: Annotated[int, typer.Option(help="To wait for at every worker.", min=10)] = 500,
     seed: Annotated[int, typer.Option(help="Seed of all random data.")] = 1,
-    report: Annotated[Path | None, typer.Option("--json", help="File for the figures.")] = None,
+    report: JsonFile = None,
     smoke: Annotated[bool, typer.Option("--smoke", help="Tiny sizes: does it run at all?")] = False,
 ) -> None:
     """Measure how work falls on workers, what they serve, and how soon all see a change."""
@@ -83,10 +83,10 @@ def _median_of(runs: list[dict[str, Any]], number: int, name: str) -> float:
     return round(float(np.median([run[name] for run in runs if run["workers"] == number])), 3)
 
 
-def _setup(target: str, seed: int, niceness: int = 0) -> Setup:
+def _setup(target: str, seed: int) -> Setup:
     mix = Mix(call=(Part(kind="hash", matches=0.0),))
     workload = make_workload(mix, np.empty((0, 32), np.uint8), seed)
-    return Setup(target, workload, connections=CONNECTIONS, niceness=niceness)
+    return Setup(target, workload, connections=CONNECTIONS)
 
 
 def _closed_loop(number: int, duration_s: float, seed: int) -> dict[str, Any]:
@@ -125,15 +125,11 @@ def _told(run: dict[str, Any]) -> str:
 
 
 def _visibility(number: int, rate_per_s: float, changes: int, seed: int) -> dict[str, Any]:
-    """Time from an acknowledgement by one worker to an answer at its revision by each.
-
-    The load comes from the same cores, with the priority of the threads that answer it: it
-    stands for callers that are elsewhere.
-    """
+    """Time from an acknowledgement by one worker to an answer at its revision by each."""
     with (
         tempfile.TemporaryDirectory(prefix="imageward-workers-") as folder,
         ServerProcess(Path(folder) / "data", flags=("--workers", str(number))) as server,
-        Generators(_setup(server.target, seed, CALL_NICENESS)) as generators,
+        Generators(_setup(server.target, seed)) as generators,
         ExitStack() as opened,
     ):
         readers = _one_client_a_worker(server.target, number, opened)

@@ -13,6 +13,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 import grpc
 import structlog
@@ -30,7 +31,7 @@ from imageward_server.audit.evidence import write_checkpoint
 from imageward_server.audit.keys import load_keys
 from imageward_server.audit.row import SERVER, Checkpoint
 from imageward_server.cage.cage import Cage
-from imageward_server.calls import threads, transport
+from imageward_server.calls import transport
 from imageward_server.calls.interceptor import CallInterceptor
 from imageward_server.config import Config
 from imageward_server.eraser import Eraser
@@ -240,7 +241,7 @@ class Server:
     def _build(self, *, share_port: bool) -> grpc.Server:
         config = self._config
         server = grpc.server(
-            threads.pool("call", config.call_threads),
+            ThreadPoolExecutor(config.call_threads, "call"),
             interceptors=[self._interceptor],
             options=[
                 *transport.options(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -10,6 +9,7 @@ from rich.console import Console
 
 from imageward_bench.abuse import campaign
 from imageward_bench.abuse.kinds import KINDS
+from imageward_bench.report.option import JsonFile
 
 EXIT_WRONG = 1
 
@@ -18,7 +18,7 @@ def abuse(
     kinds: Annotated[list[str] | None, typer.Argument(help="Which; none for all.")] = None,
     seconds: Annotated[float, typer.Option(help="How long each, twice.", min=1)] = 20.0,
     seed: Annotated[int, typer.Option(help="Seed of the good calls' times.")] = 1,
-    report: Annotated[Path | None, typer.Option("--json", help="File for the figures.")] = None,
+    report: JsonFile = None,
 ) -> None:
     """Measure what good callers notice of peers that misbehave on HTTP/2."""
     if unknown := sorted(set(kinds or ()) - KINDS.keys()):

@@ -11,6 +11,7 @@ import typer
 from rich.console import Console
 
 from imageward_bench.fuzz import campaign
+from imageward_bench.report.option import JsonFile
 
 EXIT_FOUND = 1
 
@@ -22,7 +23,7 @@ def fuzz(
     finds: Annotated[Path, typer.Option(help="Folder for the files that were found.")] = Path(
         "tests/server/cage/finds"
     ),
-    report: Annotated[Path | None, typer.Option("--json", help="File for the figures.")] = None,
+    report: JsonFile = None,
 ) -> None:
     """Decode spoiled files of every format in cells; keep what crashes, escapes or overruns."""
     # Every find is reported; a line for every cell that ended would bury it.

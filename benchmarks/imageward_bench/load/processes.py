@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import multiprocessing
-import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -35,7 +34,6 @@ class Setup:
         processes: how many generate.
         connections: of all processes together; each process has at least one.
         metadata: headers of every call.
-        niceness: of the processes, 0..19, where what is measured shares their cores.
     """
 
     target: str
@@ -43,7 +41,6 @@ class Setup:
     processes: int = 1
     connections: int = 8
     metadata: tuple[tuple[str, str], ...] = ()
-    niceness: int = 0
 
 
 class Generators:
@@ -119,7 +116,6 @@ def _expect(pipe: Pipe) -> Samples:
 
 def _generate(setup: Setup, share: Share, pipe: Pipe) -> None:
     """Do what the parent asks until it closes its end."""
-    os.nice(setup.niceness)
     connections = max(1, setup.connections // setup.processes)
     driver = Driver(setup.target, connections, setup.workload, setup.metadata, share)
     try:

@@ -20,6 +20,7 @@ from rich.console import Console
 from rich.table import Table
 from scipy import stats
 
+from imageward_bench.report.option import JsonFile
 from imageward_bench.report.page import shown
 from imageward_bench.report.record import Measure, Record, UnreadableRecord, read_record
 
@@ -122,7 +123,7 @@ def compare(
         float, typer.Option(help="Change for the worse that is let pass: 0.1 for a tenth.", min=0)
     ] = 0.1,
     only: Annotated[str, typer.Option(help="Only measures whose names hold this.")] = "",
-    json_file: Annotated[Path | None, typer.Option("--json", help="Write the ratios here.")] = None,
+    json_file: JsonFile = None,
 ) -> None:
     """Compare two records; end with 1 where a measure is worse by more than a threshold."""
     console = Console()

@@ -26,7 +26,6 @@ from imageward_index.errors import ImagewardError
 from imageward_server.access import Access
 from imageward_server.access.identity import current_identity
 from imageward_server.admission import Admission, Call, House, Visit
-from imageward_server.calls import threads
 from imageward_server.calls.caller import caller_of
 from imageward_server.calls.inline import InlineExecutor
 from imageward_server.calls.kinds import Kind, kind_of
@@ -84,8 +83,8 @@ class CallInterceptor(grpc.ServerInterceptor):
         self._deadline_s = deadline_s
         self._meters = meters
         self._spans = spans
-        self._stream_threads = threads.pool("stream", admission.streams.calls_max)
-        self._watch_threads = threads.pool("watch", admission.watches.calls_max)
+        self._stream_threads = ThreadPoolExecutor(admission.streams.calls_max, "stream")
+        self._watch_threads = ThreadPoolExecutor(admission.watches.calls_max, "watch")
         inline = InlineExecutor()
         self._no_thread = _refusing(NO_THREAD, inline)
         self._no_stream = _refusing(NO_STREAM, inline)

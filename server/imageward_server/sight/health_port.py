@@ -5,13 +5,12 @@ Kubernetes' gRPC probes are such. Nothing else is answered there, so it needs no
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
 import grpc
 from grpc_health.v1 import health_pb2_grpc
 from grpc_health.v1.health import HealthServicer
-
-from imageward_server.calls import threads
 
 PROBES_MAX: Final = 8
 """Calls at once; a watch holds one of them."""
@@ -30,7 +29,7 @@ class HealthPort:
 
     def __init__(self, health: HealthServicer, listen: str) -> None:
         self._server = grpc.server(
-            threads.pool("probe", PROBES_MAX),
+            ThreadPoolExecutor(PROBES_MAX, "probe"),
             maximum_concurrent_rpcs=PROBES_MAX,
             options=[("grpc.so_reuseport", 1), ("grpc.max_receive_message_length", 1024)],
         )
