@@ -18,9 +18,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from imageward_bench.grpc_wire import Connection, message, request_headers
+from imageward_server.calls.transport import STREAMS_PER_CONNECTION_MAX
 
-# Below the server's bound of streams; a call beyond it is not sent, and counted as lost.
-CALLS_PER_CONNECTION_MAX = 90
+# A call beyond what the server lets a connection have open is not sent, and counted as lost.
+CALLS_PER_CONNECTION_MAX = STREAMS_PER_CONNECTION_MAX
 DRAIN_S_MAX = 10.0
 NOT_SENT = -2
 

@@ -12,7 +12,7 @@ import json
 import tempfile
 import threading
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -20,6 +20,7 @@ import numpy as np
 import typer
 from rich.console import Console
 
+from imageward_bench.cpu_bound import CannotBound, bounded
 from imageward_bench.load.driver import Step
 from imageward_bench.load.mix import Mix, Part
 from imageward_bench.load.processes import Generators, Setup
@@ -36,7 +37,6 @@ CONNECTIONS = 32
 CALLS_AT_ONCE = 32
 DEADLINE_S = 2.0
 TIMEOUT_S = 60.0
-LOAD_SHARE = 0.7
 # Connections that are tried to reach every worker with one of them.
 REACH_MAX = 64
 PERCENTILES = (50, 90, 99, 100)
@@ -47,6 +47,16 @@ def workers(
     duration_s: Annotated[float, typer.Option(help="Of each run.", min=1)] = 10.0,
     rounds: Annotated[int, typer.Option(help="Runs of each server.", min=1)] = 3,
     changes: Annotated[int, typer.Option(help="To wait for at every worker.", min=10)] = 500,
+    share: Annotated[
+        float, typer.Option(help="Load while changes are timed, of the peak.", min=0.01, max=1)
+    ] = 0.7,
+    cores_each: Annotated[
+        float | None,
+        typer.Option(
+            help="Bound of each worker, where cores are too few for all. Writes control groups.",
+            min=0.1,
+        ),
+    ] = None,
     seed: Annotated[int, typer.Option(help="Seed of all random data.")] = 1,
     report: JsonFile = None,
     smoke: Annotated[bool, typer.Option("--smoke", help="Tiny sizes: does it run at all?")] = False,
@@ -58,20 +68,25 @@ def workers(
     runs: list[dict[str, Any]] = []
     for _ in range(rounds):
         for number in (1, count):
-            runs.append(_closed_loop(number, duration_s, seed))
+            try:
+                runs.append(_closed_loop(number, duration_s, seed, cores_each))
+            except CannotBound as error:
+                console.print(f"[red]{error}; leave --cores-each out, or be root[/]")
+                raise typer.Exit(1) from error
             console.print(_told(runs[-1]))
     peak_per_s = float(np.median([run["calls_per_s"] for run in runs if run["workers"] == count]))
     figures = {
         "seed": seed,
         "duration_s": duration_s,
         "connections": CONNECTIONS,
+        "cores_each": cores_each,
         "runs": runs,
         "scaling": round(peak_per_s / _median_of(runs, 1, "calls_per_s"), 2),
         "cpu_ms_per_call": {
             number: _median_of(runs, number, "cpu_ms_per_call") for number in (1, count)
         },
         "busiest_to_idlest": _median_of(runs, count, "busiest_to_idlest"),
-        "visibility": _visibility(count, LOAD_SHARE * peak_per_s, changes, seed),
+        "visibility": _visibility(count, share * peak_per_s, changes, seed),
         "machine": describe(),
     }
     console.print_json(data={name: one for name, one in figures.items() if name != "machine"})
@@ -89,20 +104,23 @@ def _setup(target: str, seed: int) -> Setup:
     return Setup(target, workload, connections=CONNECTIONS)
 
 
-def _closed_loop(number: int, duration_s: float, seed: int) -> dict[str, Any]:
-    """Run one server of so many workers as fast as it goes."""
+def _closed_loop(
+    number: int, duration_s: float, seed: int, cores_each: float | None
+) -> dict[str, Any]:
+    """Run one server of so many workers as fast as it goes, or as it may."""
     with (
         tempfile.TemporaryDirectory(prefix="imageward-workers-") as folder,
         ServerProcess(Path(folder) / "data", flags=("--workers", str(number))) as server,
         Generators(_setup(server.target, seed)) as generators,
     ):
-        generators.run(Step(1.0, DEADLINE_S, concurrency=CALLS_AT_ONCE), lambda: None)
         pids = children_of(server.pid)
-        before = look(*pids).cpu_s
-        samples = generators.run(
-            Step(duration_s, DEADLINE_S, concurrency=CALLS_AT_ONCE, seed=seed), lambda: None
-        )
-        after = look(*pids).cpu_s
+        with bounded(pids, cores_each) if cores_each else nullcontext():
+            generators.run(Step(1.0, DEADLINE_S, concurrency=CALLS_AT_ONCE), lambda: None)
+            before = look(*pids).cpu_s
+            samples = generators.run(
+                Step(duration_s, DEADLINE_S, concurrency=CALLS_AT_ONCE, seed=seed), lambda: None
+            )
+            after = look(*pids).cpu_s
     used_s = [after[pid] - before[pid] for pid in pids]
     answered = int(samples.ok.sum())
     return {

@@ -54,8 +54,9 @@ from imageward_server.store.engine import check_file, store_url
 log = structlog.get_logger(__name__)
 
 # A search lets go of the GIL several times, and waits for it this long each time while
-# another thread computes in Python: at the default of 5 ms it waits 20.
-SWITCH_S = 0.0005
+# another thread computes in Python: at the default of 5 ms it waits 20. Each call that waits
+# wakes up as often, so at 0.5 ms a busy server did little else.
+SWITCH_S = 0.002
 
 
 class Server:

@@ -59,6 +59,9 @@ DataDir = Annotated[Path | None, typer.Option(help=_field_help("data_dir"))]
 StoreUrl = Annotated[str | None, typer.Option(help=_field_help("store_url"))]
 Listen = Annotated[str | None, typer.Option(help=_field_help("listen"))]
 WorkerCount = Annotated[int | None, typer.Option(help=_field_help("workers"))]
+PinWorkers = Annotated[
+    bool | None, typer.Option("--pin-workers/--no-pin-workers", help=_field_help("pin_workers"))
+]
 TlsCertificate = Annotated[Path | None, typer.Option(help=_field_help("tls_certificate"))]
 TlsKey = Annotated[Path | None, typer.Option(help=_field_help("tls_key"))]
 TlsClientCa = Annotated[Path | None, typer.Option(help=_field_help("tls_client_ca"))]
@@ -116,6 +119,7 @@ def serve(
     store_url: StoreUrl = None,
     listen: Listen = None,
     workers: WorkerCount = None,
+    pin_workers: PinWorkers = None,
     tls_certificate: TlsCertificate = None,
     tls_key: TlsKey = None,
     tls_client_ca: TlsClientCa = None,

@@ -61,6 +61,10 @@ class Config(BaseSettings):
     workers: int = Field(
         1, ge=1, le=256, description="Processes that serve; one for each core is a good number."
     )
+    pin_workers: bool = Field(
+        default=True,
+        description="Keep each worker's calls to one processor, where workers are as many.",
+    )
     tls_certificate: Path | None = Field(
         None, description="PEM file of the server's certificate and its chain."
     )

@@ -5,9 +5,16 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import time
 from pathlib import Path
 
+import pytest
+
+from imageward_bench.cpu_bound import CannotBound, bounded
+from imageward_bench.process_tree import look
+
 ENDS_S_MAX = 100
+BOUND_S = 1.0
 
 
 def _run(*words: str) -> None:
@@ -43,3 +50,23 @@ def test_soak(tmp_path: Path) -> None:
     assert told["withdrawn"] > 0
     assert len(told["processes"]) == 3
     assert (tmp_path / "soak.png").stat().st_size > 0
+
+
+def test_bound() -> None:
+    """A process that may use a fifth of a core uses about that."""
+    with subprocess.Popen([sys.executable, "-c", "while True: pass"]) as busy:
+        try:
+            with bounded([busy.pid], 0.2):
+                used_s = _used_s(busy.pid, BOUND_S)
+        except CannotBound as error:
+            pytest.skip(f"needs control groups: {error}")
+        finally:
+            busy.kill()
+    assert 0 < used_s < 0.35 * BOUND_S
+
+
+def _used_s(pid: int, wait_s: float) -> float:
+    """Return the processor time that a process uses while we wait."""
+    before = look(pid).cpu_s[pid]
+    time.sleep(wait_s)
+    return look(pid).cpu_s[pid] - before

@@ -172,6 +172,37 @@ def test_the_supervisor_is_light(two_workers: Running) -> None:
     assert "\nThreads:\t1\n" in (process / "status").read_text()
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="needs Linux's affinities")
+def test_calls_keep_to_a_processor_and_nothing_else_does(start: Start) -> None:
+    """With a worker for each processor gRPC's threads have one each; decoding has them all."""
+    mine = os.sched_getaffinity(0)
+    two = set(sorted(mine)[:2])
+    os.sched_setaffinity(0, two)  # which the server inherits
+    try:
+        running = start("--workers", str(len(two)))
+    finally:
+        os.sched_setaffinity(0, mine)
+    kept_to, started = set[int](), set[int]()
+    for pid in running.worker_pids():
+        threads = [
+            (path.joinpath("comm").read_text().strip(), os.sched_getaffinity(int(path.name)))
+            for path in Path(f"/proc/{pid}/task").iterdir()
+        ]
+        of_grpc = {frozenset(mask) for name, mask in threads if name == "event_engine"}
+        (mask,) = of_grpc
+        # The watchdog, and the thread that takes calls and starts those that answer them.
+        python = Path(f"/proc/{pid}/comm").read_text().strip()
+        assert sum(name == python and own == mask for name, own in threads) >= 2
+        kept_to |= mask
+        assert len(mask) == 1
+        assert os.sched_getaffinity(pid) == two  # of the main thread
+        for path in Path(f"/proc/{pid}/task").glob("*/children"):
+            started |= set(map(int, path.read_text().split()))
+    assert kept_to == two
+    assert len(started) == len(two)  # a zygote each
+    assert [os.sched_getaffinity(pid) for pid in started] == [two] * len(two)
+
+
 def test_a_worker_that_dies_is_replaced_and_counted(two_workers: Running) -> None:
     """Its calls go to the other meanwhile, and the log and the command tell of it."""
     victim = _roster(two_workers)[1]

@@ -135,6 +135,7 @@ def test_every_setting_can_be_set_from_every_source(
         "connection_idle_s": 61.0,
         "connection_grace_s": 62.0,
         "workers": 2,
+        "pin_workers": False,
         "feed_poll_s": 0.5,
         "seal_codes": 5000,
         "store_key_file": str(tmp_path / "store.key"),

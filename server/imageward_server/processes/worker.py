@@ -25,6 +25,7 @@ from imageward_server.app import Server
 from imageward_server.config import Config
 from imageward_server.processes.connection_spread import spread_connections
 from imageward_server.processes.load_progress import LoadProgress
+from imageward_server.processes.processors import keeping_to, processor_of
 from imageward_server.processes.worker_link import (
     CHANGED,
     GO,
@@ -73,13 +74,15 @@ class Worker:
         """
         threading.Thread(target=self._listen_to_supervisor, name="link", daemon=True).start()
         self._may_load.wait()
-        server = Server(
-            self._config,
-            share_port=True,
-            announce=lambda: self._say(CHANGED),
-            on_replaced=_end_for_a_successor,
-            meters=self._meters,
-        )
+        processor = self._processor()
+        with keeping_to(processor):
+            server = Server(
+                self._config,
+                share_port=True,
+                announce=lambda: self._say(CHANGED),
+                on_replaced=_end_for_a_successor,
+                meters=self._meters,
+            )
         self._server = server
         server.reload(self._config)  # which may have been replaced meanwhile
         logged = self._config.log_format == "json"
@@ -87,14 +90,19 @@ class Worker:
         self._say(LOADED)
         self._may_serve.wait()
         terms = _hear_terms()
-        server.listen()
+        with keeping_to(processor):
+            server.listen()
         spread = spread_connections(server.port, self._config.workers)
-        log.info("listening", port=server.port, spread=spread)
+        log.info("listening", port=server.port, spread=spread, processor=processor)
         server.serve()
         self._say(SERVING)
         os.read(terms, 1)
         threading.Thread(target=_hasten_at_another, args=(server, terms), daemon=True).start()
         server.stop()
+
+    def _processor(self) -> int | None:
+        config = self._config
+        return processor_of(self._number, config.workers) if config.pin_workers else None
 
     def _say(self, word: bytes) -> None:
         # A supervisor that is gone ends this process in a moment; nothing is to be said.
