@@ -54,8 +54,9 @@ from imageward_server.store.engine import check_file, store_url
 log = structlog.get_logger(__name__)
 
 # A search lets go of the GIL several times, and waits for it this long each time while
-# another thread computes in Python: at the default of 5 ms it waits 20. Each call that waits
-# wakes up as often, so at 0.5 ms a busy server did little else.
+# another thread computes in Python: at the default of 5 ms it waits 20. Each thread that waits
+# wakes up as often: at 0.5 ms two workers on two processors, not pinned, served 2,289 checks
+# a second, at 2 ms 3,330, at 5 ms 3,087.
 SWITCH_S = 0.002
 
 
