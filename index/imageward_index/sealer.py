@@ -15,6 +15,7 @@ that is in them.
 from __future__ import annotations
 
 import fcntl
+import math
 import threading
 import uuid
 from collections import deque
@@ -26,7 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from imageward_index.block import Block
-from imageward_index.errors import SegmentCorrupt, SegmentIncompatible
+from imageward_index.errors import SegmentCorrupt, SegmentIncompatible, SegmentUnusable
 from imageward_index.index import Index
 from imageward_index.live_segment import LiveSegment
 from imageward_index.manifest import FILE_NAME, Manifest, Origin, read_manifest, write_manifest
@@ -52,6 +53,14 @@ class Erasure(NamedTuple):
 
     ids: NDArray[np.int64]
     done: threading.Event
+
+
+class Named(NamedTuple):
+    """A manifest, which it is, and what it names."""
+
+    version: tuple[int, int]
+    manifest: Manifest
+    segments: list[Segment]
 
 
 class Sealer:
@@ -94,22 +103,23 @@ class Sealer:
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
 
-    def open(self, revision_max: int | None = None) -> bool:
+    def open(self, revision_max: Callable[[], float] = lambda: math.inf) -> bool:
         """Map the segments of the folder; return whether there were any to begin with.
 
         Args:
-            revision_max: segments beyond this revision do not count: the store was
-                put back to an older state.
+            revision_max: says the store's revision, and is asked when the manifest was
+                read. Segments beyond it do not count: the store was put back to an older
+                state.
 
         Raises:
             SegmentUnusable: a file is damaged, or of another format or origin. The
                 index is as it was.
         """
-        version, manifest = self._read_new(revision_max)
-        if manifest is None or not manifest.names:
+        named = self._map_new(revision_max)
+        if named is None or not named.segments:
             return False
-        self._index.restore(self._map(manifest.names), manifest.dead_ids, manifest.revision)
-        self._sealed_revision, self._seen = manifest.revision, version
+        self._index.restore(named.segments, named.manifest.dead_ids, named.manifest.revision)
+        self._sealed_revision, self._seen = named.manifest.revision, named.version
         return True
 
     def build(self, blocks: Iterable[Block], revision: int) -> None:
@@ -234,33 +244,47 @@ class Sealer:
 
     def _follow(self) -> bool:
         """Adopt what the sealing process has named, once the index is as far."""
-        version, manifest = self._read_new(self._index.revision)
-        if manifest is None:
+        named = self._map_new(lambda: self._index.revision)
+        if named is None:
             return False
-        self._index.adopt(self._map(manifest.names))
-        self._sealed_revision, self._seen = manifest.revision, version
+        self._index.adopt(named.segments)
+        self._sealed_revision, self._seen = named.manifest.revision, named.version
         return True
 
-    def _read_new(
-        self, revision_max: int | None = None
-    ) -> tuple[tuple[int, int] | None, Manifest | None]:
-        """Read the manifest, and which it is, unless it was seen or is beyond a revision."""
+    def _map_new(self, revision_max: Callable[[], float]) -> Named | None:
+        """Map what the manifest names, unless it was seen or is beyond a revision.
+
+        The sealing process may put another manifest in its place at any moment, and remove
+        what is then named no more: what could not be read counts only if it is still named.
+        """
+        while True:
+            version = self._version()
+            if version is None or version == self._seen:
+                return None
+            try:
+                manifest = read_manifest(self._folder)
+                if manifest is None or manifest.revision > revision_max():
+                    return None
+                self._require_origin(manifest)
+                return Named(version, manifest, self._map(manifest.names))
+            except SegmentUnusable:
+                if self._version() == version:
+                    raise
+
+    def _version(self) -> tuple[int, int] | None:
+        """Say which manifest is there; None without one."""
         try:
             found = (self._folder / FILE_NAME).stat()
         except FileNotFoundError:
-            return None, None
-        version = (found.st_ino, found.st_mtime_ns)
-        if version == self._seen:
-            return None, None
-        manifest = read_manifest(self._folder)
-        if manifest is None or (revision_max is not None and manifest.revision > revision_max):
-            return None, None
+            return None
+        return found.st_ino, found.st_mtime_ns
+
+    def _require_origin(self, manifest: Manifest) -> None:
         if manifest.origin != self._origin:
             raise SegmentIncompatible(
                 "A manifest is of another store, hasher or width of codes.",
                 self._folder / FILE_NAME,
             )
-        return version, manifest
 
     def _map(self, names: Sequence[str]) -> list[Segment]:
         """Map segments; those that the index has already are not mapped again."""

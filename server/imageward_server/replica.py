@@ -228,7 +228,7 @@ class Replica:
     def _open(self, sealer: Sealer) -> bool:
         """Map the segments of a folder; one that cannot be used is as good as none."""
         try:
-            return sealer.open(revision_max=self._store.revision())
+            return sealer.open(revision_max=self._store.revision)
         except SegmentUnusable as error:
             log.warning(
                 "segments not usable, reading the store instead",

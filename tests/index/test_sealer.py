@@ -25,6 +25,7 @@ from imageward_index.index import Index
 from imageward_index.manifest import FILE_NAME, Origin, read_manifest
 from imageward_index.merge_choice import MERGED_CODES_MAX
 from imageward_index.sealer import LOCK_NAME, SEGMENT_SUFFIX, Sealer
+from imageward_index.segment import Segment
 
 # Every kept byte string of these tests begins so, and no file has it by chance.
 MARK = b"<kept with an id>"
@@ -413,6 +414,30 @@ def test_a_follower_keeps_what_was_withdrawn_and_restored_in_one_change(
     assert (len(first), len(second)) == (100, 100)
 
 
+@pytest.mark.parametrize("starting", [False, True])
+def test_what_is_merged_while_it_is_opened_is_opened_merged(
+    make_sealed: MakeSealed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, starting: bool
+) -> None:
+    """Between manifest and segments the sealing process names others and removes these."""
+    (first, sealing), (second, following) = make_sealed(), make_sealed()
+    sealing.build([Block(np.arange(100), random_codes(14, 100))], 1)
+    if not starting:
+        second.add(np.arange(100), random_codes(14, 100))
+        second.applied(1)
+    open_segment = Segment.open
+
+    def merge_first(path: Path, *given: object) -> Segment:
+        monkeypatch.undo()
+        sealing._merge(first.view.segments)
+        assert not path.exists()
+        return open_segment(path, *given)
+
+    monkeypatch.setattr(Segment, "open", merge_first)
+    assert following.open() if starting else following.step()
+    assert [live.segment.path for live in second.view.segments] == segment_files(tmp_path)
+    assert second.contains(np.arange(100)).all()
+
+
 def test_the_lock_goes_with_its_process(make_sealed: MakeSealed) -> None:
     """When the sealing process ends, another becomes it."""
     (_, first), (_, second) = make_sealed(), make_sealed()
@@ -496,8 +521,8 @@ def test_segments_of_an_abandoned_future_do_not_count(make_sealed: MakeSealed) -
     _, sealer = make_sealed()
     sealer.build([Block(np.arange(100), random_codes(8, 100))], 9)
     _, again = make_sealed()
-    assert not again.open(revision_max=8)
-    assert again.open(revision_max=9)
+    assert not again.open(revision_max=lambda: 8)
+    assert again.open(revision_max=lambda: 9)
 
 
 def test_what_a_crash_left_is_removed(make_sealed: MakeSealed, tmp_path: Path) -> None:
