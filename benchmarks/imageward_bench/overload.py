@@ -39,7 +39,7 @@ PEAK_CONCURRENCY = 8
 OK, EXHAUSTED = 0, 8
 CALLERS = tuple(f"127.0.0.{number}" for number in range(10, 14))
 GREEDY, SHARE, GREEDY_SHARES = CALLERS[0], 0.7, 20.0
-SERVER_CORE, SENDER_CORE = {0}, {1}
+SERVER_CORE, SENDER_CORE = 0, 1
 
 
 @dataclass(frozen=True)
@@ -124,9 +124,8 @@ def run(
     with tempfile.TemporaryDirectory(prefix="imageward-overload-") as name:
         body = Path(name) / "upload"
         body.write_bytes(upload())
-        os.sched_setaffinity(0, SERVER_CORE)
-        with ServerProcess(Path(name) / "data") as server:
-            os.sched_setaffinity(0, SENDER_CORE)
+        with ServerProcess(Path(name) / "data", processor=SERVER_CORE) as server:
+            os.sched_setaffinity(0, {SENDER_CORE})
             bench = Bench(server, body, seconds, seed)
             bench.peak()  # warms the server up
             found = [_round(bench) for _ in track(range(rounds), "rounds", console=console)]

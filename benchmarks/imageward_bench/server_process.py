@@ -10,6 +10,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from imageward_server.processes.processors import keeping_to
+
 STOP_S_MAX = 30.0
 
 
@@ -20,12 +22,20 @@ class ServerProcess:
         data_dir: folder of its store.
         port: where it listens; 0 takes a free port.
         flags: further flags of `imageward-server serve`.
+        processor: what it and all it starts may use; None for all that there are.
     """
 
-    def __init__(self, data_dir: Path, port: int = 0, flags: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        data_dir: Path,
+        port: int = 0,
+        flags: Sequence[str] = (),
+        processor: int | None = None,
+    ) -> None:
         self._data_dir = data_dir
         self.port = port
         self._flags = tuple(flags)
+        self._processor = processor
         self._process: subprocess.Popen[str] | None = None
 
     @property
@@ -48,7 +58,8 @@ class ServerProcess:
         command = [sys.executable, "-m", "imageward_server", "serve", "--insecure"]
         command += ["--data-dir", str(self._data_dir), "--listen", self.target]
         command += ["--log-level", "warning", *self._flags]
-        self._process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        with keeping_to(self._processor):
+            self._process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
         assert self._process.stdout is not None
         line = self._process.stdout.readline()
         if not line:

@@ -1,7 +1,8 @@
 """What several workers on one port are worth: balance, scaling, and how soon all see a change.
 
 1. servers of one worker and of several, in turn, each under the same closed loop:
-   calls a second, processor time a call, and how the work fell on the workers
+   calls a second, processor time a call, and how the work fell on the workers; where
+   several keep to a processor each, the one has one too
 2. a server of several under an open loop: entries are banked through one worker, and
    each worker is asked to answer at the revision that was acknowledged
 """
@@ -32,6 +33,7 @@ from imageward_bench.process_tree import look
 from imageward_bench.report.option import JsonFile
 from imageward_bench.server_process import ServerProcess
 from imageward_client import Client, RetryPolicy
+from imageward_server.processes.processors import processor_of
 
 CONNECTIONS = 32
 CALLS_AT_ONCE = 32
@@ -69,7 +71,9 @@ def workers(
     for _ in range(rounds):
         for number in (1, count):
             try:
-                runs.append(_closed_loop(number, duration_s, seed, cores_each))
+                # Else it would be told what keeping to a processor is worth as well.
+                processor = processor_of(1, count) if number == 1 else None
+                runs.append(_closed_loop(number, processor, duration_s, seed, cores_each))
             except CannotBound as error:
                 console.print(f"[red]{error}; leave --cores-each out, or be root[/]")
                 raise typer.Exit(1) from error
@@ -105,12 +109,13 @@ def _setup(target: str, seed: int) -> Setup:
 
 
 def _closed_loop(
-    number: int, duration_s: float, seed: int, cores_each: float | None
+    number: int, processor: int | None, duration_s: float, seed: int, cores_each: float | None
 ) -> dict[str, Any]:
     """Run one server of so many workers as fast as it goes, or as it may."""
+    flags = ("--workers", str(number))
     with (
         tempfile.TemporaryDirectory(prefix="imageward-workers-") as folder,
-        ServerProcess(Path(folder) / "data", flags=("--workers", str(number))) as server,
+        ServerProcess(Path(folder) / "data", flags=flags, processor=processor) as server,
         Generators(_setup(server.target, seed)) as generators,
     ):
         pids = children_of(server.pid)

@@ -33,7 +33,7 @@ from imageward_bench.server_process import ServerProcess
 GOOD_CALLER = "127.0.0.2"
 GOOD_CALLS_PER_S = 20.0
 LOOK_EVERY_S = 0.25
-SERVER_CORE, OTHER_CORE = {0}, {1}
+SERVER_CORE, OTHER_CORE = 0, 1
 SLOWER_MAX = 2.0
 GREW_BYTES_MAX = 256_000_000
 
@@ -70,7 +70,8 @@ def run(console: Console, kinds: list[str], seconds: float, seed: int, report: P
     outcomes = []
     with tempfile.TemporaryDirectory(prefix="imageward-abuse-") as name:
         for kind in kinds or list(KINDS):
-            with _served(Path(name)) as server:
+            with ServerProcess(Path(name) / "data", processor=SERVER_CORE) as server:
+                os.sched_setaffinity(0, {OTHER_CORE})
                 outcomes.append(_measure(server, kind, seconds, seed))
             console.print(asdict(outcomes[-1]))
     console.print(_table(outcomes))
@@ -84,18 +85,6 @@ def run(console: Console, kinds: list[str], seconds: float, seed: int, report: P
 def _is_bounded(one: Outcome) -> bool:
     slower = max(one.p50_ratio, one.p99_ratio)
     return slower <= SLOWER_MAX and one.grew_bytes <= GREW_BYTES_MAX and not one.failed
-
-
-@contextmanager
-def _served(folder: Path) -> Iterator[ServerProcess]:
-    os.sched_setaffinity(0, SERVER_CORE)
-    server = ServerProcess(folder / "data")
-    server.start()
-    os.sched_setaffinity(0, OTHER_CORE)
-    try:
-        yield server
-    finally:
-        server.stop()
 
 
 def _measure(server: ServerProcess, kind: str, seconds: float, seed: int) -> Outcome:
