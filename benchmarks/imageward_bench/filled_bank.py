@@ -11,6 +11,7 @@ import os
 import shutil
 import tempfile
 import time
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ from rich.progress import track
 
 from imageward_bench.made_up import MadeUp
 from imageward_bench.patience import admitted
+from imageward_bench.photographs import read_folder
 from imageward_bench.server_process import ServerProcess
 from imageward_client import Client
 from imageward_index.fingerprint import Fingerprint
@@ -71,7 +73,7 @@ class Filling:
         """Of its folder among those that are kept."""
         name = f"bank-{CACHE_VERSION}-{self.count}-{self.seed}"
         if self.regional:
-            name += f"-regional-{self.photos.resolve().name if self.photos else 'bundled'}"
+            name += f"-regional-{_name_of(self.photos) if self.photos else 'bundled'}"
         return name
 
 
@@ -155,6 +157,11 @@ def _fill_store(folder: Path, filling: Filling, console: Console) -> None:
             store.add_entries(BANK, f"fill-{filling.seed}-{first}", new)
     finally:
         store.close()
+
+
+def _name_of(photos: Path) -> str:
+    """Name a folder of photographs by what is in it."""
+    return f"{zlib.crc32(b''.join(read_folder(photos))):08x}"
 
 
 def _link_segments(source: str, target: str) -> None:

@@ -8,8 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from rich.console import Console
+from typer.testing import CliRunner
 
 from imageward_bench import filled_bank
+from imageward_bench.cli import app
 from imageward_bench.filled_bank import CACHE_ENV, Filling, batch_codes, copy_of_filled
 from imageward_index.regions import BANK_CODES_MAX
 from imageward_server.store import Store
@@ -17,6 +19,7 @@ from imageward_server.store.engine import sqlite_url
 
 # As many codes as make a segment.
 FILLING = Filling(600, seed=1, regional=True)
+EXIT_USAGE = 2
 
 
 def test_regional(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -45,13 +48,23 @@ def test_regional(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         assert (folder / "segments").is_dir()
 
 
-def test_names() -> None:
-    """What differs in anything is kept in another folder."""
-    fillings = [
-        FILLING,
-        Filling(600, 1),
-        Filling(600, 2),
-        Filling(601, 1),
-        Filling(600, 1, regional=True, photos=Path("photographs")),
-    ]
+def test_names(tmp_path: Path) -> None:
+    """What differs in anything is kept in another folder; where photographs lie does not count."""
+    for name, content in (("a/photos", "red"), ("b/photos", "blue"), ("c", "red")):
+        (tmp_path / name).mkdir(parents=True)
+        (tmp_path / name / "1.jpg").write_text(content)
+    red, blue, again = (
+        Filling(600, 1, regional=True, photos=tmp_path / name)
+        for name in ("a/photos", "b/photos", "c")
+    )
+    fillings = [FILLING, Filling(600, 1), Filling(600, 2), Filling(601, 1), red, blue]
     assert len({one.name for one in fillings}) == len(fillings)
+    assert again.name == red.name
+
+
+@pytest.mark.parametrize("command", ["load", "capacity"])
+def test_photographs_for_nothing(tmp_path: Path, command: str) -> None:
+    """Photographs that would have no effect are refused."""
+    told = CliRunner().invoke(app, [command, "--smoke", "--photos", str(tmp_path)])
+    assert told.exit_code == EXIT_USAGE
+    assert "--regional" in told.output

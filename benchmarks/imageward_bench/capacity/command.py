@@ -68,6 +68,7 @@ def capacity(
     smoke: opt.Smoke = False,
 ) -> None:
     """Find the highest rate that holds an objective, and tell what a rate needs."""
+    opt.require_use_of(photos, regional=regional)
     if smoke:
         bank_size, warmup_s, duration_s, repetitions = str(opt.SMOKE_BANK), 0.1, 0.4, 1
     sent = mix_of(mix, call, items, megapixels, matches)

@@ -70,6 +70,7 @@ def load(
     """Send calls at a fixed rate, or so many at once, and tell how they were answered."""
     if rate is not None and concurrency is not None:
         raise typer.BadParameter("give --rate for an open loop or --concurrency for a closed one")
+    opt.require_use_of(photos, regional=regional)
     if smoke:
         bank_size, warmup_s, duration_s, repetitions, rate = str(opt.SMOKE_BANK), 0.2, 1.0, 2, 200
     if metrics_url and not metrics_url.startswith(("http://", "https://")):

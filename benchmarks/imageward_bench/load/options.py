@@ -23,7 +23,7 @@ Regional = Annotated[
 Photos = Annotated[
     Path | None,
     typer.Option(
-        help="Photographs to make regional codes up from; scikit-image's own without.",
+        help="Of --regional: photographs to make codes up from; scikit-image's own without.",
         exists=True,
         file_okay=False,
     ),
@@ -101,3 +101,13 @@ def count_of(text: str) -> int:
     if count < 0:
         raise typer.BadParameter(f"{text} is not a count, such as 1e6")
     return count
+
+
+def require_use_of(photos: Path | None, *, regional: bool) -> None:
+    """Refuse photographs that nothing would be made up from.
+
+    Raises:
+        BadParameter: they were given for a bank of hashes alone.
+    """
+    if photos is not None and not regional:
+        raise typer.BadParameter("add --regional: a bank of hashes alone needs no photographs")
