@@ -8,9 +8,12 @@ import platform
 import shlex
 import subprocess
 import sys
+import time
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+
+from imageward_bench.process_tree import machine_time
 
 TOLD_FLAGS = ("popcnt", "avx2", "avx512f", "avx512bw", "avx512_bitalg", "avx512_vpopcntdq", "asimd")
 """Processor features that decide how fast bits are counted."""
@@ -26,6 +29,8 @@ TOLD_PACKAGES = (
     "faiss-cpu",
     "usearch",
 )
+
+_BEGUN, _BEGUN_S = machine_time(), time.monotonic()
 
 
 def _cpuinfo(key: str) -> str:
@@ -56,6 +61,12 @@ def _commit() -> str:
     return told.stdout.strip()
 
 
+def stolen_cores() -> float:
+    """Return the cores that the hypervisor gave to other machines since this was imported."""
+    span_s = time.monotonic() - _BEGUN_S
+    return machine_time().cores_since(_BEGUN, span_s).stolen_s
+
+
 def describe() -> dict[str, object]:
     """Return command, commit, processor with its features, and versions of what is measured."""
     flags = set((_cpuinfo("flags") or _cpuinfo("Features")).split())
@@ -66,6 +77,7 @@ def describe() -> dict[str, object]:
         "cpu": _cpuinfo("model name") or platform.processor(),
         "cpu_flags": [flag for flag in TOLD_FLAGS if flag in flags],
         "cores": os.cpu_count(),
+        "stolen_cores": round(stolen_cores(), 2),
         "load_1min": round(os.getloadavg()[0], 2),
         "platform": platform.platform(),
         "python": platform.python_version(),

@@ -1,7 +1,8 @@
 """What a server answers when it is asked for more than it can: goodput, waits, refusals.
 
-Server on one core, sender on the other, image checks in an open loop. In rounds, so that a
-machine that others use too changes all figures of a round alike; medians over the rounds:
+Server on one core, sender spinning on the other, image checks in an open loop. In rounds,
+so that a machine that others use too changes all figures of a round alike; medians over the
+rounds:
 
 1. peak: answered a second in a closed loop
 2. open loops at 0.7, 1, 3 and 10 times that: answered, refused, how long each took
@@ -106,6 +107,7 @@ class Bench:
             rates,
             concurrency=concurrency,
             seed=self._seed,
+            spins=True,
         )
         command = [sys.executable, "-m", "imageward_bench.open_loop"]
         before = look(self._server.pid)

@@ -1,4 +1,4 @@
-"""Processor time and memory of a process and all that it started, from /proc."""
+"""Processor time and memory, of a process and all that it started, and of the machine: /proc."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 _PROC = Path("/proc")
 _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
@@ -41,11 +42,32 @@ def look(*roots: int) -> Usage:
     )
 
 
-def busy_s() -> float:
-    """Return the seconds that all processors of this machine have worked so far."""
-    fields = (_PROC / "stat").read_text().split("\n", 1)[0].split()[1:]
-    user, nice, system, _idle, _iowait, irq, softirq, *_ = map(int, fields)
-    return (user + nice + system + irq + softirq) / _TICKS_PER_S
+class MachineTime(NamedTuple):
+    """Seconds of all processors of this machine so far.
+
+    Attributes:
+        busy_s: in which they worked.
+        stolen_s: in which they should have, but the hypervisor ran another machine.
+    """
+
+    busy_s: float
+    stolen_s: float
+
+    def cores_since(self, earlier: MachineTime, span_s: float) -> MachineTime:
+        """Return both as cores, since an earlier look that many seconds ago."""
+        pairs = zip(self, earlier, strict=True)
+        return MachineTime(*((now - then) / span_s for now, then in pairs))
+
+
+def machine_time() -> MachineTime:
+    """Look at the processors of this machine; zeros where the system does not tell."""
+    stat = _PROC / "stat"
+    if not stat.exists():
+        return MachineTime(0.0, 0.0)
+    fields = stat.read_text().split("\n", 1)[0].split()[1:]
+    user, nice, system, _idle, _iowait, irq, softirq, stolen, *_ = map(int, fields)
+    busy = user + nice + system + irq + softirq
+    return MachineTime(busy / _TICKS_PER_S, stolen / _TICKS_PER_S)
 
 
 def listener(port: int) -> int | None:

@@ -14,7 +14,7 @@ import pytest
 from imageward_bench.echo_server import echo_server
 from imageward_bench.load.connection import Connection
 from imageward_bench.load.driver import Step
-from imageward_bench.load.figures import Figures, Resources, figures_of, median_of
+from imageward_bench.load.figures import Figures, Resources, Used, figures_of, median_of
 from imageward_bench.load.measure import measure, warnings_of
 from imageward_bench.load.mix import InvalidMix, Mix, Part, read_mix
 from imageward_bench.load.processes import GeneratorFailed, Generators, Setup
@@ -242,7 +242,7 @@ def test_more_calls_than_streams_wait_for_their_place() -> None:
 def test_the_warm_up_is_not_counted() -> None:
     """Only calls that were meant to begin within the window are."""
     samples = _samples([1.0] * 5 + [3.0] * 5)
-    figures = figures_of(samples, (1,), (0.5, 1.0), (Resources(), 0.0))
+    figures = figures_of(samples, (1,), (0.5, 1.0), Used())
     assert figures.statuses == {"OK": 5}
     assert figures.latency_ms["p50"] == pytest.approx(3.0, rel=0.001)
     assert figures.offered_per_s == 10
@@ -251,7 +251,7 @@ def test_the_warm_up_is_not_counted() -> None:
 def test_refused_calls_are_not_fast_ones() -> None:
     """A refusal tells no latency, a deadline that passed does; neither is goodput."""
     samples = _samples([1.0, 9.0, 500.0], status=[UNAVAILABLE, OK, DEADLINE_EXCEEDED])
-    figures = figures_of(samples, (1,), (0.0, 1.0), (Resources(), 0.0))
+    figures = figures_of(samples, (1,), (0.0, 1.0), Used())
     assert figures.latency_ms["max"] == pytest.approx(500, rel=0.001)
     assert figures.latency_ms["mean"] == pytest.approx(254.5, rel=0.001)
     assert figures.goodput_per_s == 1
@@ -262,7 +262,7 @@ def test_refused_calls_are_not_fast_ones() -> None:
 def test_percentiles_are_those_of_the_samples() -> None:
     """The histogram's percentiles are those of the sorted samples, to three digits."""
     latencies = np.random.default_rng(SEED).lognormal(1, 1, 5000)
-    figures = figures_of(_samples(latencies.tolist()), (1,), (0, 1000), (Resources(), 0.0))
+    figures = figures_of(_samples(latencies.tolist()), (1,), (0, 1000), Used())
     for name in ("p50", "p99", "p99.9"):
         expected = np.sort(latencies)[round(len(latencies) * float(name[1:]) / 100) - 1]
         assert figures.latency_ms[name] == pytest.approx(expected, rel=0.005)
@@ -270,8 +270,8 @@ def test_percentiles_are_those_of_the_samples() -> None:
 
 
 def test_doubtful_figures_are_warned_of() -> None:
-    """A busy generator, late calls, busy neighbours and wrong answers are each named."""
-    quiet = figures_of(_samples([1.0]), (1,), (0, 1), (Resources(), 0.0))
+    """A busy generator, late calls, busy neighbours, thieves, wrong answers are each named."""
+    quiet = figures_of(_samples([1.0]), (1,), (0, 1), Used())
     assert warnings_of(quiet) == []
     loud = Figures(
         **{
@@ -279,16 +279,17 @@ def test_doubtful_figures_are_warned_of() -> None:
             "generator_cpu": 0.9,
             "lag_ms_p99": 5.0,
             "others_cpu": 1.0,
+            "stolen_cpu": 1.0,
             "wrong": 3,
         }
     )
-    assert len(warnings_of(loud)) == 4
+    assert len(warnings_of(loud)) == 5
 
 
 def test_medians_are_of_repetitions_and_counts_are_summed() -> None:
     """One slow repetition of three does not move the median; every call is counted."""
     each = [
-        figures_of(_samples([value]), (1,), (0, 1), (Resources(1.0, 2.0, 1.0, 1.0), 0.0))
+        figures_of(_samples([value]), (1,), (0, 1), Used(Resources(1.0, 2.0, 1.0, 1.0)))
         for value in (1.0, 2.0, 90.0)
     ]
     median = median_of(each)

@@ -164,10 +164,11 @@ def _rate_table(one: Found) -> str:
                 figures.server.cpu_cores,
                 f"{figures.generator_cpu:.0%}",
                 figures.others_cpu,
+                figures.stolen_cpu,
             ]
         )
     names = ["offered, calls/s", "goodput", *(f"{name}, ms" for name in PERCENTILES)]
-    names += ["errors", "server, cores", "generator", "others, cores"]
+    names += ["errors", "server, cores", "generator", "others, cores", "stolen, cores"]
     return f"## {one.name}\n\n{table(names, rows)}"
 
 

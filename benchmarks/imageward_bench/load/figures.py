@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import grpc
 import numpy as np
@@ -43,6 +43,20 @@ class Resources:
     processes: float | None = None
 
 
+class Used(NamedTuple):
+    """What was used while calls were begun.
+
+    Attributes:
+        server: by the server.
+        others_cpu: cores, by what is neither server nor generator.
+        stolen_cpu: cores, by other machines of the same hypervisor.
+    """
+
+    server: Resources = Resources()
+    others_cpu: float = 0.0
+    stolen_cpu: float = 0.0
+
+
 @dataclass(frozen=True, slots=True)
 class Figures:
     """What one repetition found out. Latencies are in milliseconds.
@@ -58,6 +72,7 @@ class Figures:
         lag_ms_p99: how late the generator itself began calls.
         generator_cpu: of the busiest generator process, share of one core.
         others_cpu: cores that neither server nor generators, on this machine, took.
+        stolen_cpu: cores that the hypervisor gave to other machines.
         server: what the server used.
     """
 
@@ -71,6 +86,7 @@ class Figures:
     lag_ms_p99: float
     generator_cpu: float
     others_cpu: float
+    stolen_cpu: float
     server: Resources
 
     @property
@@ -84,7 +100,7 @@ def figures_of(
     samples: Samples,
     items: Sequence[int],
     window_s: tuple[float, float],
-    used: tuple[Resources, float],
+    used: Used,
 ) -> Figures:
     """Sum up the calls that were meant to begin within a window.
 
@@ -92,7 +108,7 @@ def figures_of(
         samples: all calls of the step.
         items: hashes or images a call, by kind.
         window_s: the measured time, after the warm-up, in seconds from the step's start.
-        used: what the server used in it, and the cores that others took.
+        used: what was used in it.
     """
     first_ns, last_ns = (int(one * 1e9) for one in window_s)
     span_s = window_s[1] - window_s[0]
@@ -111,8 +127,9 @@ def figures_of(
         wrong=int(meant.wrong.sum()),
         lag_ms_p99=float(np.percentile(meant.lag_ns, 99)) / 1e6 if len(meant) else 0.0,
         generator_cpu=max(samples.cpu_share),
-        others_cpu=used[1],
-        server=used[0],
+        others_cpu=used.others_cpu,
+        stolen_cpu=used.stolen_cpu,
+        server=used.server,
     )
 
 

@@ -7,19 +7,18 @@ import threading
 import time
 from dataclasses import dataclass, replace
 
-from imageward_bench import process_tree
 from imageward_bench.load.driver import Step
-from imageward_bench.load.figures import Figures, Resources, figures_of
+from imageward_bench.load.figures import Figures, Resources, Used, figures_of
 from imageward_bench.load.processes import LEAD_S, Generators
 from imageward_bench.load.samples import Samples
 from imageward_bench.load.server_metrics import WorkersUse, scrape
-from imageward_bench.process_tree import Usage, look
+from imageward_bench.process_tree import Usage, look, machine_time
 
 # A generator that is busier than this may be what is measured.
 GENERATOR_CPU_MAX = 0.7
 # A generator that is later than this with one call in a hundred is doubted.
 LAG_MS_MAX = 1.0
-# Cores that other processes may take before the figures are doubted.
+# Cores that other processes, or other machines, may take before the figures are doubted.
 OTHERS_CPU_MAX = 0.15
 
 
@@ -79,6 +78,11 @@ def warnings_of(figures: Figures) -> list[str]:
             f"other processes took {figures.others_cpu:.1f} cores of this machine meanwhile: "
             "the figures are lower than on a quiet one"
         )
+    if figures.stolen_cpu > OTHERS_CPU_MAX:
+        found.append(
+            f"the hypervisor gave {figures.stolen_cpu:.1f} cores of this machine to others "
+            "meanwhile: the figures are lower than on one by itself"
+        )
     if figures.wrong:
         found.append(f"{figures.wrong} answers were not as they must be")
     return found
@@ -94,14 +98,14 @@ class _Watch:
         # A server that this command started is one of its own processes too.
         self._ours = (os.getpid(), *([] if pid is None else [pid]))
         self._thread = threading.Thread(target=self._try, name="watch", daemon=True)
-        self._used = (Resources(), 0.0)
+        self._used = Used()
 
     def start(self) -> None:
         """Begin to wait for the measured time."""
         self._thread.start()
 
-    def used(self) -> tuple[Resources, float]:
-        """Return what the server used, and the cores others took, once the time is over."""
+    def used(self) -> Used:
+        """Return what was used, once the time is over."""
         self._thread.join()
         if self._failure is not None:
             raise self._failure
@@ -116,12 +120,13 @@ class _Watch:
 
     def _watch(self) -> None:
         time.sleep(self._delay_s)
-        begun, busy_s, ours = time.monotonic(), process_tree.busy_s(), look(*self._ours)
+        begun, machine, ours = time.monotonic(), machine_time(), look(*self._ours)
         before = self._look()
         time.sleep(self._span_s)
         span_s = time.monotonic() - begun
-        others_s = process_tree.busy_s() - busy_s - look(*self._ours).cpu_since(ours)
-        self._used = (_between(before, self._look(), span_s), max(0.0, others_s / span_s))
+        cores = machine_time().cores_since(machine, span_s)
+        others = cores.busy_s - look(*self._ours).cpu_since(ours) / span_s
+        self._used = Used(_between(before, self._look(), span_s), max(0.0, others), cores.stolen_s)
 
     def _look(self) -> Usage | WorkersUse | None:
         if self._metrics_url:

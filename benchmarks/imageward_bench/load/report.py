@@ -161,6 +161,7 @@ def _used(median: Mapping[str, Any]) -> str:
     server = median["server"]
     told = f"The busiest generator process took {median['generator_cpu']:.0%} of a core"
     told += f", processes besides {median['others_cpu']:.2f} cores"
+    told += f", other machines on the same processors {median['stolen_cpu']:.2f}"
     if server["cpu_cores"] is None:
         return f"{told}; the server is not on this machine, and no metrics were given.\n"
     # Only `/proc` tells apart what is no file.

@@ -17,6 +17,7 @@ from imageward_bench.load.processes import Generators, Setup
 from imageward_bench.load.requests import make_workload
 from imageward_bench.load.samples import Samples
 from imageward_bench.process_state import ProcessState, children_of, state_of
+from imageward_bench.process_tree import machine_time
 from imageward_bench.server_process import ServerProcess
 from imageward_bench.soak.churn import BATCH, Churn
 from imageward_client import Client
@@ -67,6 +68,7 @@ class Row:
         failed: how many were not answered OK.
         p99_ms: latency from the intended time.
         swaps: of segments, so far.
+        stolen_cores: that the hypervisor gave to other machines.
         states: of the supervisor and of each worker, by process id.
     """
 
@@ -75,6 +77,7 @@ class Row:
     failed: int
     p99_ms: float
     swaps: int
+    stolen_cores: float
     states: dict[int, ProcessState]
 
 
@@ -127,8 +130,11 @@ def _hold(plan: Plan, pid: int, churn: Churn, generators: Generators, console: C
     begun, failures = time.monotonic(), list[str]()
     churn.start()
     while time.monotonic() - begun < plan.minutes * 60:
+        machine, row_begun = machine_time(), time.monotonic()
         samples = generators.run(step, lambda: None)
-        outcome.rows.append(_row(samples, time.monotonic() - begun, churn, pid))
+        ended = time.monotonic()
+        stolen = machine_time().cores_since(machine, ended - row_begun).stolen_s
+        outcome.rows.append(_row(samples, ended - begun, stolen, churn, pid))
         outcome.latencies_ms.append(samples.latency_ns[samples.timed] / 1e6)
         failures += samples.failures
         console.print(_told(outcome.rows[-1]))
@@ -144,7 +150,7 @@ def _hold(plan: Plan, pid: int, churn: Churn, generators: Generators, console: C
     )
 
 
-def _row(samples: Samples, end_s: float, churn: Churn, pid: int) -> Row:
+def _row(samples: Samples, end_s: float, stolen: float, churn: Churn, pid: int) -> Row:
     timed_ms = samples.latency_ns[samples.timed] / 1e6
     return Row(
         round(end_s, 1),
@@ -152,6 +158,7 @@ def _row(samples: Samples, end_s: float, churn: Churn, pid: int) -> Row:
         int((~samples.ok).sum()),
         round(float(np.percentile(timed_ms, 99)), 2),
         churn.swaps,
+        round(stolen, 3),
         {one: state_of(one) for one in (pid, *children_of(pid))},
     )
 
@@ -160,5 +167,6 @@ def _told(row: Row) -> str:
     pss_mb = sum(state.pss_bytes for state in row.states.values()) / 1e6
     return (
         f"{row.end_s / 60:6.1f} min  {row.calls:,} calls, {row.failed} failed, "
-        f"p99 {row.p99_ms:.1f} ms, {row.swaps} swaps, {pss_mb:,.0f} MB"
+        f"p99 {row.p99_ms:.1f} ms, {row.swaps} swaps, {pss_mb:,.0f} MB, "
+        f"{row.stolen_cores:.2f} cores stolen"
     )
