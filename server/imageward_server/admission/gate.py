@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -36,6 +37,8 @@ class Gate:
         self._free = places
         self._lock = threading.Lock()
         self._queue = FairQueue()
+        # Until when each call counts that was let in, and whose message is on its way.
+        self._coming: dict[Priority, deque[float]] = {one: deque() for one in Priority}
         self._estimate = Estimate()
         self._left_at = 0.0
 
@@ -46,7 +49,11 @@ class Gate:
             return self._queue.ahead_of(Priority.BULK)
 
     def expect_room(self, call: Call) -> None:
-        """Return if the call would be let in or could wait.
+        """Return if the call would be let in or could wait, and count on it from then on.
+
+        Else all that come while a message is received would be let in, to be refused when
+        theirs is there. It counts until it comes, but no longer than it could wait: a
+        message that is late, or never comes, must not keep others out.
 
         Raises:
             Overloaded: the queue is full, or the wait longer than the call can.
@@ -54,8 +61,8 @@ class Gate:
         """
         with self._lock:
             self._expect_time(call)
-            if not self._free:
-                self._expect_room(call)
+            self._expect_room(call)
+            self._coming[call.priority].append(time.monotonic() + WAIT_S_MAX)
 
     @contextmanager
     def place(self, call: Call) -> Iterator[None]:
@@ -75,6 +82,7 @@ class Gate:
     def _enter(self, call: Call) -> None:
         with self._lock:
             if not call.begun:
+                self._came(call.priority)
                 self._expect_time(call)
             if self._free:
                 self._free -= 1
@@ -113,11 +121,26 @@ class Gate:
             raise self._overloaded(call)
 
     def _is_full(self, call: Call) -> bool:
-        ahead = self._queue.ahead_of(call.priority)
-        return ahead >= WAITING_MIN and self._wait_s(call) > WAIT_S_MAX
+        return self._ahead_of(call) >= WAITING_MIN and self._wait_s(call) > WAIT_S_MAX
 
     def _wait_s(self, call: Call) -> float:
-        return self._queue.ahead_of(call.priority) * self._estimate.pace_s
+        return self._ahead_of(call) * self._estimate.pace_s
+
+    def _ahead_of(self, call: Call) -> int:
+        """Count the calls that wait, or are about to, for the place that this one needs."""
+        now = time.monotonic()
+        ahead = self._queue.ahead_of(call.priority) - self._free
+        for priority, coming in self._coming.items():
+            while coming and coming[0] < now:
+                coming.popleft()
+            if priority <= call.priority:
+                ahead += len(coming)
+        return max(ahead, 0)
+
+    def _came(self, priority: Priority) -> None:
+        """Count no more on a call; which one it was makes no difference."""
+        if self._coming[priority]:
+            self._coming[priority].popleft()
 
     def _leave(self, call: Call, held_s: float) -> None:
         with self._lock:

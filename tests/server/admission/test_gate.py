@@ -11,7 +11,7 @@ import pytest
 
 from imageward_index.errors import ImagewardError
 from imageward_server.admission import Call, Gate, Priority
-from imageward_server.admission.gate import WAITING_MIN
+from imageward_server.admission.gate import WAIT_S_MAX, WAITING_MIN
 from imageward_server.errors import DeadlineExceeded, Overloaded
 
 TIMEOUT_S = 20.0
@@ -125,6 +125,55 @@ def test_a_queue_of_fast_calls_may_be_longer(crowd: Crowd) -> None:
         crowd.join(str(number), a_call())
     crowd.run()
     assert len(crowd.order) == WAITING_MIN * 2
+
+
+def test_calls_whose_message_is_on_its_way_count(slow_crowd: Crowd) -> None:
+    """No more are let in than can wait, so none is refused once its message is there."""
+    calls = [a_call() for _ in range(WAITING_MIN)]
+    for call in calls:
+        slow_crowd.gate.expect_room(call)
+    with pytest.raises(Overloaded):
+        slow_crowd.gate.expect_room(a_call())
+    for number, call in enumerate(calls):
+        slow_crowd.join(str(number), call)
+    slow_crowd.gate.expect_room(a_call(priority=URGENT))
+    slow_crowd.run()
+    assert (len(slow_crowd.order), slow_crowd.refused) == (WAITING_MIN, [])
+
+
+def test_calls_on_their_way_do_not_keep_the_urgent_out(slow_crowd: Crowd) -> None:
+    """What is more urgent does not wait for them."""
+    for _ in range(WAITING_MIN):
+        slow_crowd.gate.expect_room(a_call())
+    slow_crowd.gate.expect_room(a_call(priority=URGENT))
+    slow_crowd.run()
+
+
+def test_a_message_that_does_not_come_keeps_nobody_out(slow_crowd: Crowd) -> None:
+    """It counts for as long as a call may wait, and no longer."""
+    begun = time.monotonic()
+    for _ in range(WAITING_MIN):
+        slow_crowd.gate.expect_room(a_call())
+    refused = True
+    while refused and time.monotonic() < begun + TIMEOUT_S:
+        try:
+            slow_crowd.gate.expect_room(a_call())
+            refused = False
+        except Overloaded:
+            pass
+    assert not refused
+    assert time.monotonic() - begun >= WAIT_S_MAX
+    slow_crowd.run()
+
+
+def test_free_places_take_what_is_on_its_way() -> None:
+    """As many more are let in as there are places."""
+    gate = Gate(3)
+    gate._estimate.paced(SLOW_S)
+    for _ in range(WAITING_MIN + 3):
+        gate.expect_room(a_call())
+    with pytest.raises(Overloaded):
+        gate.expect_room(a_call())
 
 
 def test_bulk_does_not_keep_the_urgent_out(slow_crowd: Crowd) -> None:
