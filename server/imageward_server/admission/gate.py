@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
-from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from imageward_server.admission.call import Call, Priority
 from imageward_server.admission.estimate import Estimate
+from imageward_server.admission.expected import Expected
 from imageward_server.admission.queue import FairQueue, Waiter
 from imageward_server.errors import DeadlineExceeded, Overloaded
 
@@ -18,6 +19,10 @@ from imageward_server.errors import DeadlineExceeded, Overloaded
 # answered about as fast as on a quiet day.
 WAITING_MIN = 8
 WAIT_S_MAX = 0.025
+# A caller with less than this part of such a queue may find it so many times as long: calls
+# that come at random come several at once, also those of a caller that asks for little.
+MODEST_SHARE = 0.5
+MODEST_QUEUE = 2.0
 # A refused caller is asked to stay away for as long as this many full queues take.
 RETRY_WAITS = 4
 RETRY_S_MIN = 0.1
@@ -37,8 +42,7 @@ class Gate:
         self._free = places
         self._lock = threading.Lock()
         self._queue = FairQueue()
-        # Until when each call counts that was let in, and whose message is on its way.
-        self._coming: dict[Priority, deque[float]] = {one: deque() for one in Priority}
+        self._expected = Expected(WAIT_S_MAX)
         self._estimate = Estimate()
         self._left_at = 0.0
 
@@ -49,11 +53,7 @@ class Gate:
             return self._queue.ahead_of(Priority.BULK)
 
     def expect_room(self, call: Call) -> None:
-        """Return if the call would be let in or could wait, and count on it from then on.
-
-        Else all that come while a message is received would be let in, to be refused when
-        theirs is there. It counts until it comes, but no longer than it could wait: a
-        message that is late, or never comes, must not keep others out.
+        """Return if the call would be let in or could wait, and expect it from then on.
 
         Raises:
             Overloaded: the queue is full, or the wait longer than the call can.
@@ -62,7 +62,7 @@ class Gate:
         with self._lock:
             self._expect_time(call)
             self._expect_room(call)
-            self._coming[call.priority].append(time.monotonic() + WAIT_S_MAX)
+            self._expected.add(call)
 
     @contextmanager
     def place(self, call: Call) -> Iterator[None]:
@@ -82,7 +82,7 @@ class Gate:
     def _enter(self, call: Call) -> None:
         with self._lock:
             if not call.begun:
-                self._came(call.priority)
+                self._expected.came(call)
                 self._expect_time(call)
             if self._free:
                 self._free -= 1
@@ -121,26 +121,22 @@ class Gate:
             raise self._overloaded(call)
 
     def _is_full(self, call: Call) -> bool:
-        return self._ahead_of(call) >= WAITING_MIN and self._wait_s(call) > WAIT_S_MAX
+        pace_s = self._estimate.pace_s
+        waiting_max = max(WAITING_MIN, WAIT_S_MAX / pace_s if pace_s else math.inf)
+        own = self._queue.waiting_of(call) + self._expected.of(call)
+        if own < waiting_max * MODEST_SHARE:
+            waiting_max *= MODEST_QUEUE
+        return self._ahead_of(call) >= waiting_max
 
     def _wait_s(self, call: Call) -> float:
         return self._ahead_of(call) * self._estimate.pace_s
 
     def _ahead_of(self, call: Call) -> int:
-        """Count the calls that wait, or are about to, for the place that this one needs."""
-        now = time.monotonic()
-        ahead = self._queue.ahead_of(call.priority) - self._free
-        for priority, coming in self._coming.items():
-            while coming and coming[0] < now:
-                coming.popleft()
-            if priority <= call.priority:
-                ahead += len(coming)
-        return max(ahead, 0)
-
-    def _came(self, priority: Priority) -> None:
-        """Count no more on a call; which one it was makes no difference."""
-        if self._coming[priority]:
-            self._coming[priority].popleft()
+        """Count the calls that wait, or soon will, for the place that this one needs."""
+        priority = call.priority
+        return max(
+            self._queue.ahead_of(priority) + self._expected.ahead_of(priority) - self._free, 0
+        )
 
     def _leave(self, call: Call, held_s: float) -> None:
         with self._lock:

@@ -77,6 +77,10 @@ class FairQueue:
             for line in lines.values()
         )
 
+    def waiting_of(self, call: Call) -> int:
+        """Count the calls of its caller that are as urgent."""
+        return len(self._lines[call.priority].get(call.caller, ()))
+
     def instead_of(self, call: Call) -> Waiter | None:
         """Name the call to send away in its place: the last of a caller with more waiting."""
         lines = self._lines[call.priority]

@@ -11,7 +11,7 @@ import pytest
 
 from imageward_index.errors import ImagewardError
 from imageward_server.admission import Call, Gate, Priority
-from imageward_server.admission.gate import WAIT_S_MAX, WAITING_MIN
+from imageward_server.admission.gate import MODEST_SHARE, WAIT_S_MAX, WAITING_MIN
 from imageward_server.errors import DeadlineExceeded, Overloaded
 
 TIMEOUT_S = 20.0
@@ -107,12 +107,27 @@ def test_a_full_queue_refuses_and_says_when_to_come_back(slow_crowd: Crowd) -> N
     assert len(slow_crowd.order) == WAITING_MIN
 
 
-def test_a_full_queue_sends_away_the_greedy_and_not_the_newcomer(slow_crowd: Crowd) -> None:
+def test_a_full_queue_has_room_for_the_modest(slow_crowd: Crowd) -> None:
+    """A caller that has little waiting is let in beside one that fills the queue alone."""
+    for number in range(WAITING_MIN):
+        slow_crowd.join(f"greedy {number}", a_call("greedy"))
+    for number in range(int(WAITING_MIN * MODEST_SHARE)):
+        slow_crowd.gate.expect_room(call := a_call("modest"))
+        slow_crowd.join(f"modest {number}", call)
+    slow_crowd.run()
+    assert (len(slow_crowd.order), slow_crowd.refused) == (WAITING_MIN * 3 // 2, [])
+
+
+def test_a_queue_twice_as_long_sends_away_the_greedy_and_not_the_newcomer(
+    slow_crowd: Crowd,
+) -> None:
     """The last call of the caller with most waiting makes room for another caller's."""
     for number in range(WAITING_MIN):
         slow_crowd.join(f"greedy {number}", a_call("greedy"))
-    slow_crowd.gate.expect_room(a_call("modest"))
-    slow_crowd.join("modest", a_call("modest"))
+    for number in range(WAITING_MIN):
+        slow_crowd.join(str(number), a_call(str(number)))
+    slow_crowd.gate.expect_room(call := a_call("modest"))
+    slow_crowd.join("modest", call)
     slow_crowd.run()
     ((name, error),) = slow_crowd.refused
     assert (name, type(error)) == (f"greedy {WAITING_MIN - 1}", Overloaded)
