@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 from rich.console import Console
@@ -132,5 +133,10 @@ app.command()(workers)
 
 
 def main() -> None:
-    """Run the command."""
+    """Run the command; SIGTERM ends the servers that it started too, as Ctrl-C does."""
+    signal.signal(signal.SIGTERM, _end)
     app()
+
+
+def _end(number: int, _frame: object) -> NoReturn:
+    raise SystemExit(128 + number)

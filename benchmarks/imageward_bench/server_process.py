@@ -61,7 +61,11 @@ class ServerProcess:
         with keeping_to(self._processor):
             self._process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
         assert self._process.stdout is not None
-        line = self._process.stdout.readline()
+        try:
+            line = self._process.stdout.readline()
+        except BaseException:  # an interrupt: nobody else knows of it yet
+            self.stop()
+            raise
         if not line:
             raise RuntimeError(f"the server ended with code {self._process.wait(STOP_S_MAX)}")
         self.port = int(line.rpartition(" ")[2])
