@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from imageward_bench.process_state import children_of
+
 TIMEOUT_S = 60.0
 
 
@@ -19,13 +21,19 @@ def test_a_benchmark_that_is_terminated_leaves_no_server_behind() -> None:
     command = "import sys; from imageward_bench.cli import main; sys.argv[1:] = ['soak']; main()"
     bench = subprocess.Popen([sys.executable, "-c", command], stderr=subprocess.DEVNULL)
     try:
-        children = Path(f"/proc/{bench.pid}/task/{bench.pid}/children")
-        deadline = time.monotonic() + TIMEOUT_S
-        while not (started := children.read_text().split()) and time.monotonic() < deadline:
-            assert bench.poll() is None
+        server = first_child(bench.pid)
+        worker = first_child(server)
         bench.send_signal(signal.SIGTERM)
         assert bench.wait(TIMEOUT_S) == 128 + signal.SIGTERM
-        assert started
-        assert not [pid for pid in started if Path(f"/proc/{pid}").exists()]
+        assert not [pid for pid in (server, worker) if Path(f"/proc/{pid}").exists()]
     finally:
         bench.kill()
+
+
+def first_child(pid: int) -> int:
+    """Wait until a process has started another; return that."""
+    deadline = time.monotonic() + TIMEOUT_S
+    while time.monotonic() < deadline:
+        if started := children_of(pid):
+            return started[0]
+    raise TimeoutError(f"process {pid} has started nothing")
