@@ -18,6 +18,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -31,7 +32,7 @@ from rich.table import Table
 from imageward_bench.machine import describe
 from imageward_bench.open_loop import Load, Sample
 from imageward_bench.overload_upload import upload
-from imageward_bench.process_tree import look
+from imageward_bench.process_tree import look, machine_time
 from imageward_bench.server_process import ServerProcess
 
 CHECK_IMAGE = "/imageward.v1.MatchService/CheckImage"
@@ -45,7 +46,14 @@ SERVER_CORE, SENDER_CORE = 0, 1
 
 @dataclass(frozen=True)
 class Run:
-    """What became of one load."""
+    """What became of one load.
+
+    Attributes:
+        samples: the calls.
+        seconds: that the hypervisor let the server's processor run, of those it lasted: what
+            it takes away differs from run to run, and is not the server's doing.
+        server_cpu_s: processor time that the server used.
+    """
 
     samples: list[Sample]
     seconds: float
@@ -110,12 +118,15 @@ class Bench:
             spins=True,
         )
         command = [sys.executable, "-m", "imageward_bench.open_loop"]
-        before = look(self._server.pid)
+        before, machine = look(self._server.pid), machine_time(SERVER_CORE)
+        begun = time.monotonic()
         sent = subprocess.run(
             command, input=json.dumps(asdict(load)), stdout=subprocess.PIPE, text=True, check=True
         )
         samples = [Sample(*one) for one in json.loads(sent.stdout)["samples"]]
-        return Run(samples, load.seconds, look(self._server.pid).cpu_since(before))
+        used_s = look(self._server.pid).cpu_since(before)
+        stolen = machine_time(SERVER_CORE).cores_since(machine, time.monotonic() - begun).stolen_s
+        return Run(samples, load.seconds * (1 - stolen), used_s)
 
 
 def run(

@@ -43,7 +43,7 @@ def look(*roots: int) -> Usage:
 
 
 class MachineTime(NamedTuple):
-    """Seconds of all processors of this machine so far.
+    """Seconds of processors of this machine so far.
 
     Attributes:
         busy_s: in which they worked.
@@ -59,12 +59,14 @@ class MachineTime(NamedTuple):
         return MachineTime(*((now - then) / span_s for now, then in pairs))
 
 
-def machine_time() -> MachineTime:
-    """Look at the processors of this machine; zeros where the system does not tell."""
+def machine_time(processor: int | None = None) -> MachineTime:
+    """Look at one processor of this machine, or at all; zeros where the system does not tell."""
     stat = _PROC / "stat"
     if not stat.exists():
         return MachineTime(0.0, 0.0)
-    fields = stat.read_text().split("\n", 1)[0].split()[1:]
+    name = "cpu" if processor is None else f"cpu{processor}"
+    (line,) = (one for one in stat.read_text().splitlines() if one.startswith(f"{name} "))
+    fields = line.split()[1:]
     user, nice, system, _idle, _iowait, irq, softirq, stolen, *_ = map(int, fields)
     busy = user + nice + system + irq + softirq
     return MachineTime(busy / _TICKS_PER_S, stolen / _TICKS_PER_S)

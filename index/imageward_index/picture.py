@@ -9,7 +9,6 @@
 from __future__ import annotations
 
 import ctypes
-from functools import cached_property
 from typing import Final, Protocol
 
 import numpy as np
@@ -20,6 +19,7 @@ from imageward_index.decode import cv2, decode_grey, decode_reduced
 from imageward_index.fingerprint import Fingerprint, RegionalPart, round_regional
 from imageward_index.geometry import Query, align, refine, verify
 from imageward_index.grid import find_grid
+from imageward_index.lazy_property import lazy_property
 from imageward_index.pdq import OrientedHashes, hash_grey, hash_orientations
 from imageward_index.pyramid import build_pyramid
 from imageward_index.regions import (
@@ -164,12 +164,12 @@ class Picture:
     def __init__(self, grey: Grey) -> None:
         self._grey = grey
 
-    @cached_property
+    @lazy_property
     def whole(self) -> OrientedHashes:
         """The PDQ hashes of the picture."""
         return hash_orientations(self._grey)
 
-    @cached_property
+    @lazy_property
     def trimmed(self) -> OrientedHashes | None:
         """The PDQ hashes of its content; None where that is all of it."""
         return None if self.box == WHOLE_IMAGE else hash_orientations(self._content[0])
@@ -179,17 +179,17 @@ class Picture:
         """Where its content lies."""
         return self._content[1]
 
-    @cached_property
+    @lazy_property
     def coarse(self) -> Query:
         """The regions of its content as a crop would show them: few, of larger features."""
         return _query(self._content[0], self.box, QUERY_SIDE, QUERY_CODES_MAX)
 
-    @cached_property
+    @lazy_property
     def fine(self) -> Query:
         """The regions of all of it, as many as a bank has: what is lost by a wrong trim is here."""
         return _query(self._grey, WHOLE_IMAGE, BANK_SIDE, BANK_CODES_MAX)
 
-    @cached_property
+    @lazy_property
     def _content(self) -> tuple[Grey, Box]:
         return _content(self._grey)
 

@@ -11,7 +11,6 @@ and a code's place among them is its *ordinal*.
 
 from __future__ import annotations
 
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -21,6 +20,7 @@ from imageward_index.attachments import SealedAttachments
 from imageward_index.errors import SegmentCorrupt, SegmentIncompatible
 from imageward_index.id_column import IdColumn
 from imageward_index.kernels import search
+from imageward_index.lazy_property import lazy_property
 from imageward_index.matches import Matches
 from imageward_index.sealed_file import open_sealed
 from imageward_index.segment_writer import (
@@ -241,7 +241,7 @@ class Segment:
         ):
             raise SegmentCorrupt("The arrays of a segment do not fit each other.", self.path)
 
-    @cached_property
+    @lazy_property
     def _fixed(self) -> tuple[Any, ...]:
         """Return the arguments of `kernels.search` that are the same in every search."""
         arrays, bits = self._arrays, self.plan.slice_bits

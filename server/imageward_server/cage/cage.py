@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import cached_property
 from typing import Final
 
 import numpy as np
@@ -15,6 +14,7 @@ from imageward_index.decode import IMAGE_BYTES_MAX
 from imageward_index.errors import ImageTooLarge
 from imageward_index.fingerprint import Fingerprint
 from imageward_index.geometry import Query
+from imageward_index.lazy_property import lazy_property
 from imageward_index.pdq import OrientedHashes
 from imageward_server.cage.job import Job
 from imageward_server.cage.payloads import read_fingerprint, read_hashes, read_query, read_view
@@ -37,22 +37,22 @@ class CagedPicture:
     def __init__(self, job: Job) -> None:
         self._job = job
 
-    @cached_property
+    @lazy_property
     def whole(self) -> OrientedHashes:
         """The PDQ hashes of the picture."""
         return self._job.ask(Order.WHOLE, read_hashes)
 
-    @cached_property
+    @lazy_property
     def trimmed(self) -> OrientedHashes | None:
         """The PDQ hashes of its content; None where that is all of it."""
         return self._job.ask(Order.TRIMMED, lambda data: read_hashes(data) if data else None)
 
-    @cached_property
+    @lazy_property
     def coarse(self) -> Query:
         """The regions of its content as a crop would show them."""
         return self._job.ask(Order.COARSE, read_query)
 
-    @cached_property
+    @lazy_property
     def fine(self) -> Query:
         """The regions of all of it, as many as a bank has."""
         return self._job.ask(Order.FINE, read_query)

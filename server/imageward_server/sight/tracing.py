@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from imageward_index.answer import Pass
 from imageward_index.fingerprint import Fingerprint
 from imageward_index.geometry import Query
+from imageward_index.lazy_property import lazy_property
 from imageward_index.pdq import OrientedHashes
 from imageward_index.picture import Parts
 from imageward_server import __version__
@@ -206,22 +207,22 @@ class _ToldPicture:
         self._picture = picture
         self._part = part
 
-    @functools.cached_property
+    @lazy_property
     def whole(self) -> OrientedHashes:
         with self._part("hash whole"):
             return self._picture.whole
 
-    @functools.cached_property
+    @lazy_property
     def trimmed(self) -> OrientedHashes | None:
         with self._part("hash trimmed"):
             return self._picture.trimmed
 
-    @functools.cached_property
+    @lazy_property
     def coarse(self) -> Query:
         with self._part("hash coarse"):
             return self._picture.coarse
 
-    @functools.cached_property
+    @lazy_property
     def fine(self) -> Query:
         with self._part("hash fine"):
             return self._picture.fine
