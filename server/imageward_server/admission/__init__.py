@@ -3,7 +3,8 @@
     serving thread   door     a thread for the call? If not, refused without one
     call's thread    quotas   one caller holds at most half of the calls and bytes;
                      rates    at most so many calls a second each
-                     gate     would it wait too long, or past its deadline?
+                     gate     would it wait too long, or past its deadline? If not, it
+                              is expected, and counts as if it waited
                      then the message is received, and the call's kind is known
     around the work  gate     so many compute at once; the others wait by priority and
                               fair share, in a short queue

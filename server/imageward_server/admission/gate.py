@@ -32,7 +32,8 @@ RETRY_S_MAX = 5.0
 class Gate:
     """Lets so many calls compute at once. Safe under concurrent use.
 
-    A full queue refuses the caller that has most waiting, not the one that comes last.
+    A full queue refuses the caller that has most waiting, not the one that comes last, and
+    is full later for one that has little.
 
     Args:
         places: calls that compute at once.
