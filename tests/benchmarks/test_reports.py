@@ -27,7 +27,9 @@ def _figures(rate: float, p99_ms: float, *, achieved: float | None = None) -> Fi
     """Make figures of a server that holds a rate with one busy core."""
     server = Resources(cpu_cores=1.0, memory_bytes=1.2e9, own_bytes=0.2e9, processes=1.0)
     good = rate if achieved is None else achieved
-    return Figures(rate, good, good, good, {"p99": p99_ms}, {"OK": 100}, 0, 0.0, 0.1, 0.0, server)
+    return Figures(
+        rate, good, good, good, {"p99": p99_ms}, {"OK": 100}, 0, 0.0, 0.1, 0.0, 0.0, server
+    )
 
 
 def _measured(capacity_per_s: float, asked: list[float]) -> Callable[[float], Point]:
