@@ -42,6 +42,11 @@ def look(*roots: int) -> Usage:
     )
 
 
+def resident_bytes(root: int) -> int:
+    """Return what a process and its descendants have in memory, what they share in each."""
+    return sum(_memory_bytes(pid, "Rss") for pid in _tree((root,)))
+
+
 class MachineTime(NamedTuple):
     """Seconds of processors of this machine so far.
 

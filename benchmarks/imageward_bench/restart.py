@@ -19,6 +19,7 @@ from rich.console import Console
 
 from imageward_bench.filled_bank import TIMEOUT_S, fill, settle
 from imageward_bench.machine import describe
+from imageward_bench.process_tree import look, resident_bytes
 from imageward_bench.server_process import ServerProcess
 from imageward_client import Client
 
@@ -57,20 +58,16 @@ def _median_start_s(server: ServerProcess) -> float:
 
 
 def _shared(folder: Path) -> dict[str, object]:
-    """Start several servers on one folder and sum their proportional set sizes."""
+    """Start several servers on one folder; tell what each, with its processes, holds."""
     with ExitStack() as running:
         servers = [running.enter_context(ServerProcess(folder)) for _ in range(PROCESSES)]
-        rollups = [_rollup_bytes(server.pid) for server in servers]
+        rss = [resident_bytes(server.pid) for server in servers]
+        pss = [look(server.pid).memory_bytes for server in servers]
     segment_bytes = sum(path.stat().st_size for path in (folder / "segments").iterdir())
     return {
         "processes": PROCESSES,
         "segment_bytes": segment_bytes,
-        "rss_bytes_each": [one["Rss"] for one in rollups],
-        "pss_bytes_each": [one["Pss"] for one in rollups],
-        "pss_bytes_in_all": sum(one["Pss"] for one in rollups),
+        "rss_bytes_each": rss,
+        "pss_bytes_each": pss,
+        "pss_bytes_in_all": sum(pss),
     }
-
-
-def _rollup_bytes(pid: int) -> dict[str, int]:
-    lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()[1:]
-    return {line.split(":")[0]: int(line.split()[1]) * 1024 for line in lines}

@@ -77,8 +77,8 @@ def write(figures: dict[str, Any], outcome: Outcome, folder: Path) -> None:
     right.plot(minutes, [row.p99_ms for row in outcome.rows], color="#999999", label="p99")
     right.set(ylabel="p99 (ms)")
     right.set_ylim(bottom=0)
-    axes.legend(frameon=False, loc="lower left")
-    right.legend(frameon=False, loc="lower right")
+    axes.legend(frameon=False, loc="center left")
+    right.legend(frameon=False, loc="center right")
     save(figure, folder / "soak.png")
 
 
