@@ -25,9 +25,9 @@ KEEPALIVE_TIMEOUT_S = 20
 # only when they are written: a flood that is answered takes a fifteenth of the processor.
 PING_STRIKES_MAX = 0
 FRAME_BYTES_MAX = 16 * 1024
-# How much of a message is taken from a peer before the call is admitted. Of a refused
-# picture's 64 KiB would be a tenth of what the refusal costs; larger ones wait for leave to
-# send the rest either way.
+# How much of a message is taken from a peer before the call is admitted. To take 64 KiB of a
+# picture is a tenth of what refusing it costs. The price: a message between the two sizes
+# waits one round trip for leave to send the rest, as larger ones do either way.
 LOOKAHEAD_BYTES = 16 * 1024
 # Calls of one method that gRPC keeps until Python takes them: from the first number on
 # it drops some, from the second all, without a word from us.
