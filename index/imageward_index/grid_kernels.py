@@ -7,9 +7,8 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from imageward_index.compiled import compiled
-from imageward_index.homography import map_point, map_pose
-from imageward_index.intrinsics import popcount
+from imageward_index.homography import map_area, map_point
+from imageward_index.intrinsics import entrance, kernel, popcount
 from imageward_index.region_kernels import sample, sign_patch
 
 Flat = NDArray[np.float32]
@@ -22,7 +21,7 @@ NOT_SEEN = 99
 """More bits than any two windows are apart."""
 
 
-@compiled
+@kernel
 def choose_levels(step: float, levels: int) -> tuple[int, int, float]:
     """The two levels between whose pixels the samples' step lies, and the share of the second.
 
@@ -34,7 +33,7 @@ def choose_levels(step: float, levels: int) -> tuple[int, int, float]:
     return first, min(first + 1, levels - 1), at - first
 
 
-@compiled
+@kernel
 def is_inside(matrix: Floats, window: Floats, side: int, width: float, height: float) -> bool:
     """Say whether all side x side samples of a window lie in the picture: its outermost do."""
     for down in (0.5 / side, 1 - 0.5 / side):
@@ -47,7 +46,7 @@ def is_inside(matrix: Floats, window: Floats, side: int, width: float, height: f
     return True
 
 
-@compiled
+@kernel
 def see_window(
     pixels: Flat,
     starts: Ints,
@@ -62,13 +61,11 @@ def see_window(
     side = len(patch)
     if not is_inside(matrix, window, side, width, height):
         return False
-    pose = np.zeros(5)
-    pose[0], pose[1] = window[0] + window[2] / 2, window[1] + window[3] / 2
-    pose[2], pose[3] = math.sqrt(window[2] * window[3]) / side, 1.0
-    mapped = np.empty(5)
-    if not map_pose(matrix, pose, mapped):
+    area = map_area(matrix, window[0] + window[2] / 2, window[1] + window[3] / 2)
+    if area <= 0.0:
         return False
-    sharp, soft, share = choose_levels(mapped[2] * shapes[0, 1] / width, len(starts))
+    step = math.sqrt(window[2] * window[3]) / side * math.sqrt(area)
+    sharp, soft, share = choose_levels(step * shapes[0, 1] / width, len(starts))
     rows, columns = shapes[sharp]
     soft_rows, soft_columns = shapes[soft]
     for j in range(side):
@@ -88,7 +85,7 @@ def see_window(
     return True
 
 
-@compiled
+@entrance
 def sign_windows(
     pixels: Flat,
     starts: Ints,
@@ -108,16 +105,17 @@ def sign_windows(
     side = basis.shape[1]
     patch = np.empty((side, side))
     rowed = np.empty((len(basis), side))
+    spectrum = np.empty((len(basis), len(basis)))
     for k in range(len(windows)):
         signs[k], contrasts[k] = 0, 0.0
         inside[k] = see_window(pixels, starts, shapes, width, height, matrix, windows[k], patch)
         if inside[k]:
-            code, energy = sign_patch(patch, basis, us, vs, rowed)
+            code, energy = sign_patch(patch, basis, us, vs, rowed, spectrum)
             signs[k] = np.uint16(code)
             contrasts[k] = math.sqrt(energy) / side
 
 
-@compiled
+@entrance
 def compare_windows(
     pixels: Flat,
     starts: Ints,
@@ -153,6 +151,7 @@ def compare_windows(
     side = basis.shape[1]
     patch = np.empty((side, side))
     rowed = np.empty((len(basis), side))
+    spectrum = np.empty((len(basis), len(basis)))
     distances[:] = -1
     seen = alike = intruding = 0
     for k in order:
@@ -162,7 +161,7 @@ def compare_windows(
             continue
         if not see_window(pixels, starts, shapes, width, height, matrix, windows[k], patch):
             continue
-        code, energy = sign_patch(patch, basis, us, vs, rowed)
+        code, energy = sign_patch(patch, basis, us, vs, rowed, spectrum)
         if textured[k]:
             seen += 1
             distances[k] = popcount(code ^ np.uint64(signs[k]))
@@ -172,7 +171,7 @@ def compare_windows(
     return intruding
 
 
-@compiled
+@entrance
 def shift_windows(
     pixels: Flat,
     starts: Ints,
@@ -207,6 +206,7 @@ def shift_windows(
     side = basis.shape[1]
     patch = np.empty((side, side))
     rowed = np.empty((len(basis), side))
+    spectrum = np.empty((len(basis), len(basis)))
     window = np.empty(4)
     count = 0
     tried = 0
@@ -222,7 +222,7 @@ def shift_windows(
                 pixels, starts, shapes, width, height, matrix, window, patch
             ):
                 continue
-            code, _ = sign_patch(patch, basis, us, vs, rowed)
+            code, _ = sign_patch(patch, basis, us, vs, rowed, spectrum)
             bits = popcount(code ^ np.uint64(signs[k]))
             if bits < nearest:
                 nearest = bits

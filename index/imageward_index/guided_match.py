@@ -7,6 +7,9 @@
 4. An affine map is fitted to them, and the gate drawn closer; then a homography.
 """
 
+# numba tells machine integers from each other, the annotations call them all int.
+# mypy: disable-error-code="assignment"
+
 from __future__ import annotations
 
 import math
@@ -14,7 +17,6 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from imageward_index.compiled import compiled
 from imageward_index.homography import (
     fit_affine,
     fit_homography,
@@ -22,7 +24,14 @@ from imageward_index.homography import (
     similarity_between,
     take_poses,
 )
-from imageward_index.intrinsics import popcount
+from imageward_index.intrinsics import (
+    WORD_LANES,
+    entrance,
+    kernel,
+    lowest_bit,
+    near_words,
+    popcount,
+)
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -48,28 +57,34 @@ _HOMOGRAPHY_PAIRS_MIN = 8
 _RIDGE = 0.01
 
 
-@compiled
+@entrance
 def list_pairs(codes: Codes, to_codes: Codes, listed: Ints) -> int:
     """Fill rows of (row of the one, row of the other, bits between them), by the other.
 
     Returns:
         How many there are, at most the rows given.
     """
+    length = len(codes)
+    # Eight codes are compared at a time: what lies behind the last is read, and left out.
+    padded = np.zeros(length + WORD_LANES, np.uint64)
+    padded[:length] = codes
     count = 0
-    bits = np.empty(len(codes), np.int64)
     for k in range(len(to_codes)):
-        for i in range(len(codes)):
-            bits[i] = popcount(codes[i] ^ to_codes[k])
-        for i in range(len(codes)):
-            if bits[i] <= PAIR_RADIUS_BITS and count < len(listed):
+        for first in range(0, length, WORD_LANES):
+            near = near_words(padded, first, to_codes[k], np.uint64(PAIR_RADIUS_BITS))
+            if length - first < WORD_LANES:
+                near &= np.uint64((1 << (length - first)) - 1)
+            while near != 0 and count < len(listed):
+                i = first + lowest_bit(near)
+                near &= near - np.uint64(1)
                 listed[count, 0] = i
                 listed[count, 1] = k
-                listed[count, 2] = bits[i]
+                listed[count, 2] = popcount(codes[i] ^ to_codes[k])
                 count += 1
     return count
 
 
-@compiled
+@kernel
 def is_near(mapped: Floats, pose: Floats, reach: float, ratio_max: float, cosine: float) -> bool:
     """Say whether a mapped pose lies on another, by place, size and direction."""
     across = mapped[0] - pose[0]
@@ -81,7 +96,7 @@ def is_near(mapped: Floats, pose: Floats, reach: float, ratio_max: float, cosine
     return bool(mapped[3] * pose[3] + mapped[4] * pose[4] >= cosine)
 
 
-@compiled
+@kernel
 def keep_pairs(
     listed: Ints,
     poses: Floats,
@@ -93,18 +108,19 @@ def keep_pairs(
     ratio_max: float,
     cosine: float,
     free: Bits,
+    mapped: Floats,
     kept: Ints,
 ) -> int:
     """Keep of the listed pairs what lies where the map puts it, each code at most once.
 
     The reach grows from a centre by `spread`. Of a code's partners the nearest in bits
-    that is still free counts. `free` is room to work in, one for each pose.
+    that is still free counts. `free`, one for each pose, and `mapped`, (5,), are room to
+    work in.
 
     Returns:
         How many rows of `kept`, (n, 2), are filled.
     """
     free[:] = True
-    mapped = np.empty(5)
     count = 0
     at = 0
     while at < len(listed):
@@ -131,7 +147,7 @@ def keep_pairs(
     return count
 
 
-@compiled
+@entrance
 def grow_seed(
     listed: Ints, poses: Floats, to_poses: Floats, seed: Ints, free: Bits, kept: Ints
 ) -> tuple[int, Floats]:
@@ -140,11 +156,12 @@ def grow_seed(
     Returns:
         How many pairs the map holds together, the last in `kept`, and the map, (3, 3).
     """
+    mapped = np.empty(5)
     centre = to_poses[seed[1]]
     best = similarity_between(poses[seed[0]], centre)
     found = keep_pairs(
         listed, poses, to_poses, best, centre,
-        _SEED_REACH, _SEED_SPREAD, _SEED_RATIO, _SEED_COSINE, free, kept,
+        _SEED_REACH, _SEED_SPREAD, _SEED_RATIO, _SEED_COSINE, free, mapped, kept,
     )  # fmt: skip
     count = 1
     for reach in _REACHES:
@@ -154,8 +171,9 @@ def grow_seed(
         if not solved:
             return count, best
         found = keep_pairs(
-            listed, poses, to_poses, matrix, centre, reach, 0.0, _RATIO, _COSINE, free, kept
-        )
+            listed, poses, to_poses, matrix, centre,
+            reach, 0.0, _RATIO, _COSINE, free, mapped, kept,
+        )  # fmt: skip
         count, best = found, matrix
     for _ in range(2):
         if found < _HOMOGRAPHY_PAIRS_MIN:
@@ -164,14 +182,15 @@ def grow_seed(
         if not solved:
             return count, best
         found = keep_pairs(
-            listed, poses, to_poses, matrix, centre, _REACHES[-1], 0.0, _RATIO, _COSINE, free, kept
-        )
+            listed, poses, to_poses, matrix, centre,
+            _REACHES[-1], 0.0, _RATIO, _COSINE, free, mapped, kept,
+        )  # fmt: skip
         if found >= count:
             count, best = found, matrix
     return count, best
 
 
-@compiled
+@entrance
 def grow_seeds(
     codes: Codes, frames: Floats, to_codes: Codes, to_frames: Floats, seeds: Ints
 ) -> tuple[Ints, Floats]:

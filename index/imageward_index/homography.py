@@ -11,7 +11,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from imageward_index.compiled import compiled
+from imageward_index.intrinsics import entrance, kernel
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -19,7 +19,7 @@ Ints = NDArray[np.int64]
 _PIVOT_MIN = 1e-12
 
 
-@compiled
+@kernel
 def map_point(matrix: Floats, x: float, y: float) -> tuple[float, float, float]:
     """Map a place; the third value is its divisor, and the others count only if it is > 0."""
     w = matrix[2, 0] * x + matrix[2, 1] * y + matrix[2, 2]
@@ -30,7 +30,7 @@ def map_point(matrix: Floats, x: float, y: float) -> tuple[float, float, float]:
     return to_x, to_y, w
 
 
-@compiled
+@entrance
 def take_poses(frames: Floats) -> Floats:
     """Turn frames (x, y, size, angle), (n, 4), to poses, (n, 5)."""
     poses = np.empty((len(frames), 5))
@@ -41,7 +41,7 @@ def take_poses(frames: Floats) -> Floats:
     return poses
 
 
-@compiled
+@kernel
 def map_pose(matrix: Floats, pose: Floats, mapped: Floats) -> bool:
     """Map a pose by the map's derivative there; False if it cannot be."""
     x, y, w = map_point(matrix, pose[0], pose[1])
@@ -65,7 +65,20 @@ def map_pose(matrix: Floats, pose: Floats, mapped: Floats) -> bool:
     return True
 
 
-@compiled
+@kernel
+def map_area(matrix: Floats, x: float, y: float) -> float:
+    """Tell by how much the map scales areas at a place; 0.0 where it cannot be mapped."""
+    to_x, to_y, w = map_point(matrix, x, y)
+    if w <= 0.0:
+        return 0.0
+    xx = (matrix[0, 0] - to_x * matrix[2, 0]) / w
+    xy = (matrix[0, 1] - to_x * matrix[2, 1]) / w
+    yx = (matrix[1, 0] - to_y * matrix[2, 0]) / w
+    yy = (matrix[1, 1] - to_y * matrix[2, 1]) / w
+    return float(abs(xx * yy - xy * yx))
+
+
+@entrance
 def similarity_between(pose: Floats, to: Floats) -> Floats:
     """The turn, scale and shift that put one pose on another."""
     scale = to[2] / pose[2]
@@ -82,14 +95,14 @@ def similarity_between(pose: Floats, to: Floats) -> Floats:
     return matrix
 
 
-@compiled
+@kernel
 def swap_rows(matrix: Floats, i: int, j: int) -> None:
     """Swap two rows in place."""
     for column in range(matrix.shape[1]):
         matrix[i, column], matrix[j, column] = matrix[j, column], matrix[i, column]
 
 
-@compiled
+@entrance
 def solve(matrix: Floats, right: Floats) -> bool:
     """Solve matrix @ x = right in place, by elimination with pivots; False if singular."""
     size = len(matrix)
@@ -112,7 +125,7 @@ def solve(matrix: Floats, right: Floats) -> bool:
     return True
 
 
-@compiled
+@kernel
 def tip_of(pose: Floats, arm: float, quarter: int) -> tuple[float, float]:
     """The end of an arm of so many sizes along a pose's direction, or a quarter turn on."""
     length = arm * pose[2]
@@ -121,7 +134,7 @@ def tip_of(pose: Floats, arm: float, quarter: int) -> tuple[float, float]:
     return pose[0] + length * pose[3], pose[1] + length * pose[4]
 
 
-@compiled
+@kernel
 def add_equation(
     matrix: Floats, right: Floats, place: Floats, x: float, y: float, w: float
 ) -> None:
@@ -133,7 +146,7 @@ def add_equation(
         right[i, 1] += w * place[i] * y
 
 
-@compiled
+@entrance
 def fit_affine(
     poses: Floats, to: Floats, pairs: Ints, arm: float, arm_weight: float
 ) -> tuple[bool, Floats]:
@@ -161,7 +174,7 @@ def fit_affine(
     return solved, fitted
 
 
-@compiled
+@entrance
 def fit_homography(poses: Floats, to: Floats, pairs: Ints, ridge: float) -> tuple[bool, Floats]:
     """Fit the homography of paired places by linear least squares.
 

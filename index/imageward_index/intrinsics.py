@@ -65,7 +65,11 @@ def inlined(function: _Function) -> _Function:
 
 
 def entrance(function: _Function) -> _Function:
-    """Compile like `kernel`, but able to allocate: for what Python calls."""
+    """Compile like `kernel`, but able to allocate: for what Python calls.
+
+    None is compiled with fast-math: the order of sums is part of what makes a fingerprint
+    repeatable.
+    """
     return cast("_Function", njit(**_COMMON)(function))
 
 

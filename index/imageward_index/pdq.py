@@ -21,12 +21,13 @@ import enum
 import re
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Final, Self, TypeAlias
+from typing import Final, Self, TypeAlias, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from imageward_index.errors import InvalidHash
+from imageward_index.pdq_kernels import weigh_rows
 
 HASHER_VERSION = "pdq-1"
 """Names the bits below: whatever changes one of them on any picture changes the name."""
@@ -173,18 +174,19 @@ def hash_orientations(grey: NDArray[np.uint8]) -> OrientedHashes:
 def _sample_rows(picture: NDArray[np.uint8] | Matrix) -> Matrix:
     """(H, W) to (64, W): every sample is a weighted sum of its own band of rows.
 
-    Neighbouring bands hardly overlap, so a picture is read about once, and only
-    one band at a time is held in float64.
+    Neighbouring bands hardly overlap, so a picture is read about once.
     """
     samples = np.empty((_SAMPLES, picture.shape[1]))
-    for sample, (rows, weights) in zip(samples, _bands(picture.shape[0]), strict=True):
-        np.matmul(weights, picture[rows].astype(np.float64, order="C"), out=sample)
+    together = cast("NDArray[np.uint8] | Matrix", np.ascontiguousarray(picture))
+    weigh_rows(together, *_bands(picture.shape[0]), samples)
     return samples
 
 
 @lru_cache(maxsize=_SIDES_CACHED)
-def _bands(side: int) -> tuple[tuple[slice, Matrix], ...]:
-    """For each of 64 samples along a side: the pixels it reads, and their weights.
+def _bands(side: int) -> tuple[NDArray[np.int64], Matrix]:
+    """For each of 64 samples along a side: the first pixel it reads, and the weights from there.
+
+    Shorter bands have weights of 0 before them, where there are pixels, or behind.
 
     A box of `w = ceil(side / 128)` pixels reaches from `i - (w - h)` to `i + h - 1`
     with `h = (w + 2) // 2`, and is cut, not padded, at the borders.
@@ -195,19 +197,25 @@ def _bands(side: int) -> tuple[tuple[slice, Matrix], ...]:
     first = np.maximum(pixels - (width - ahead), 0)
     past = np.minimum(pixels + ahead, side)
     centres = (2 * np.arange(_SAMPLES) + 1) * side // (2 * _SAMPLES)
-    return tuple(
+    bands = [
         _band(first[f:p], past[f:p]) for f, p in zip(first[centres], past[centres], strict=True)
-    )
+    ]
+    longest = max(len(weights) for _, weights in bands)
+    firsts = np.array([min(start, side - longest) for start, _ in bands])
+    weights = np.zeros((_SAMPLES, longest))
+    for row, begin, (start, band) in zip(weights, firsts.tolist(), bands, strict=True):
+        row[start - begin : start - begin + len(band)] = band
+    return firsts, weights
 
 
-def _band(first: NDArray[np.int_], past: NDArray[np.int_]) -> tuple[slice, Matrix]:
+def _band(first: NDArray[np.int_], past: NDArray[np.int_]) -> tuple[int, Matrix]:
     """The mean of box means, each over the pixels `first[k]` to `past[k] - 1`."""
     start, stop = int(first[0]), int(past[-1])
     share = 1.0 / (past - first) / len(first)
     length = stop - start + 1
     # Each box adds its share where it starts and takes it back where it ends.
     steps = np.bincount(first - start, share, length) - np.bincount(past - start, share, length)
-    return slice(start, stop), np.cumsum(steps)[:-1]
+    return start, np.cumsum(steps)[:-1]
 
 
 def _dct_matrix() -> Matrix:

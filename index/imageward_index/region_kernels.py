@@ -11,7 +11,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from imageward_index.compiled import compiled
+from imageward_index.intrinsics import entrance, kernel
 
 Flat = NDArray[np.float32]
 Floats = NDArray[np.float64]
@@ -19,7 +19,7 @@ Ints = NDArray[np.int64]
 Bits = NDArray[np.bool_]
 
 
-@compiled
+@kernel
 def sample(pixels: Flat, start: int, rows: int, columns: int, y: float, x: float) -> float:
     """Interpolate a level at row y and column x; beyond its borders they go on."""
     y = min(max(y, 0.0), rows - 1.0)
@@ -35,7 +35,7 @@ def sample(pixels: Flat, start: int, rows: int, columns: int, y: float, x: float
     return float(top + (bottom - top) * (y - row))
 
 
-@compiled
+@kernel
 def mark_extrema(above: Flat, row: Flat, below: Flat, least: np.float32, marks: Bits) -> None:
     """Mark the pixels of a row that are extreme among their eight neighbours.
 
@@ -75,7 +75,7 @@ def mark_extrema(above: Flat, row: Flat, below: Flat, least: np.float32, marks: 
         marks[i] = peak | pit
 
 
-@compiled
+@kernel
 def refine_place(
     edges: Flat, at: int, columns: int, sign: float, ratio_max: float
 ) -> tuple[bool, float, float]:
@@ -99,7 +99,7 @@ def refine_place(
     return True, min(max(y, -0.5), 0.5), min(max(x, -0.5), 0.5)
 
 
-@compiled
+@kernel
 def sample_other(
     edges: Flat, starts: Ints, shapes: Ints, level: int, other: int, y: float, x: float
 ) -> float:
@@ -110,14 +110,14 @@ def sample_other(
     return sample(edges, starts[other], rows, columns, other_y, other_x)
 
 
-@compiled
+@kernel
 def refine_level(finer: float, value: float, coarser: float) -> float:
     """Fit a parabola through three levels: the offset of its top, in levels."""
     bend = finer + coarser - 2 * value
     return 0.0 if bend >= 0 else min(max((finer - coarser) / (2 * bend), -0.5), 0.5)
 
 
-@compiled
+@entrance
 def find_extrema(
     edges: Flat,
     starts: Ints,
@@ -134,15 +134,31 @@ def find_extrema(
     Returns:
         How many there are, at most the rows given.
     """
-    count = 0
+    marks = np.empty(shapes[:, 1].max(), np.bool_)
     least = np.float32(strength_min)
+    return _gather_extrema(edges, starts, shapes, least, margin, ratio_max, marks, points)
+
+
+@kernel
+def _gather_extrema(
+    edges: Flat,
+    starts: Ints,
+    shapes: Ints,
+    least: np.float32,
+    margin: int,
+    ratio_max: float,
+    marks: Bits,
+    points: Floats,
+) -> int:
+    """Do what `find_extrema` says, with room for the marks of a row."""
+    count = 0
     for level in range(1, len(starts) - 1):
         rows, columns = shapes[level]
-        marks = np.empty(max(columns - 2, 0), np.bool_)
+        inner = marks[: max(columns - 2, 0)]
         for row in range(margin, rows - margin):
             at = starts[level] + row * columns
             above, line = edges[at - columns : at], edges[at : at + columns]
-            mark_extrema(above, line, edges[at + columns : at + 2 * columns], least, marks)
+            mark_extrema(above, line, edges[at + columns : at + 2 * columns], least, inner)
             for column in range(margin, columns - margin):
                 if marks[column - 1] and count < len(points):
                     place = points[count]
@@ -152,7 +168,7 @@ def find_extrema(
     return count
 
 
-@compiled
+@kernel
 def refine_point(
     edges: Flat,
     starts: Ints,
@@ -184,7 +200,20 @@ def refine_point(
     return True
 
 
-@compiled
+@kernel
+def sample_inside(pixels: Flat, start: int, columns: int, y: float, x: float) -> float:
+    """Interpolate as `sample` does, where all four pixels around the place are."""
+    row = int(y)
+    column = int(x)
+    at = start + row * columns + column
+    share = x - column
+    top = pixels[at] + (pixels[at + 1] - pixels[at]) * share
+    below = at + columns
+    bottom = pixels[below] + (pixels[below + 1] - pixels[below]) * share
+    return float(top + (bottom - top) * (y - row))
+
+
+@kernel
 def take_patch(
     pixels: Flat,
     start: int,
@@ -198,10 +227,26 @@ def take_patch(
 ) -> None:
     """Sample a square patch around a place; a step along it goes so far down and across."""
     side = len(patch)
+    half = (side - 1) / 2
+    # Of a patch that is well inside no sample has to be looked at for the borders.
+    reach = half * (abs(down_step) + abs(across_step)) + 1
+    if reach <= y <= rows - 1 - reach and reach <= x <= columns - 1 - reach:
+        for j in range(side):
+            v = j - half
+            for i in range(side):
+                u = i - half
+                patch[j, i] = sample_inside(
+                    pixels,
+                    start,
+                    columns,
+                    y + u * down_step + v * across_step,
+                    x + u * across_step - v * down_step,
+                )
+        return
     for j in range(side):
-        v = j - (side - 1) / 2
+        v = j - half
         for i in range(side):
-            u = i - (side - 1) / 2
+            u = i - half
             patch[j, i] = sample(
                 pixels,
                 start,
@@ -212,47 +257,76 @@ def take_patch(
             )
 
 
-@compiled
-def find_angle(patch: Floats, radius: float) -> float:
-    """Point from the middle to the centroid of brightness within a disc of samples."""
-    side = len(patch)
+@kernel
+def find_angle(
+    pixels: Flat,
+    start: int,
+    rows: int,
+    columns: int,
+    y: float,
+    x: float,
+    step: float,
+    side: int,
+    radius: float,
+) -> float:
+    """Point from a place to the centroid of brightness within a disc of an upright patch.
+
+    The patch has side x side samples, a step apart; the radius is in samples.
+    """
+    half = (side - 1) / 2
     down = 0.0
     across = 0.0
     for j in range(side):
-        v = j - (side - 1) / 2
+        v = j - half
         for i in range(side):
-            u = i - (side - 1) / 2
+            u = i - half
             if u * u + v * v <= radius * radius:
-                across += u * patch[j, i]
-                down += v * patch[j, i]
+                shade = sample(pixels, start, rows, columns, y + v * step, x + u * step)
+                across += u * shade
+                down += v * shade
     return math.atan2(down, across)
 
 
-@compiled
-def sign_patch(
-    patch: Floats, basis: Floats, us: Ints, vs: Ints, rowed: Floats
-) -> tuple[np.uint64, float]:
-    """Take the DCT at frequencies (us, vs): its signs, the first lowest, and its energy."""
+@kernel
+def transform_patch(patch: Floats, basis: Floats, rowed: Floats, spectrum: Floats) -> None:
+    """Fill `spectrum`, (frequencies, frequencies), with a patch's DCT, down and across.
+
+    `rowed`, (frequencies, side), is room to work in. The inner loops run over results, not
+    over a sum: so they are done many at once, and each sum keeps its order.
+    """
     side = len(patch)
-    # The inner loops run over results, not over a sum: so they are done many at once.
     for u in range(len(basis)):
         rowed[u] = 0.0
         for j in range(side):
             for i in range(side):
                 rowed[u, i] += basis[u, j] * patch[j, i]
+    for u in range(len(basis)):
+        spectrum[u] = 0.0
+        for i in range(side):
+            for v in range(len(basis)):
+                spectrum[u, v] += rowed[u, i] * basis[v, i]
+
+
+@kernel
+def sign_patch(
+    patch: Floats, basis: Floats, us: Ints, vs: Ints, rowed: Floats, spectrum: Floats
+) -> tuple[np.uint64, float]:
+    """Take the DCT at frequencies (us, vs): its signs, the first lowest, and its energy.
+
+    The last two arguments are room to work in, as `transform_patch` says.
+    """
+    transform_patch(patch, basis, rowed, spectrum)
     code = np.uint64(0)
     energy = 0.0
     for bit in range(len(us)):
-        total = 0.0
-        for i in range(side):
-            total += rowed[us[bit], i] * basis[vs[bit], i]
+        total = spectrum[us[bit], vs[bit]]
         energy += total * total
         if total > 0:
             code |= np.uint64(1) << np.uint64(bit)
     return code, energy
 
 
-@compiled
+@entrance
 def describe_points(
     pixels: Flat,
     starts: Ints,
@@ -267,17 +341,17 @@ def describe_points(
     codes: NDArray[np.uint64],
 ) -> None:
     """Give every point of `find_extrema` its angle and the code of its oriented patch."""
-    side = basis.shape[1]
+    frequencies, side = basis.shape
     patch = np.empty((side, side))
-    rowed = np.empty((len(basis), side))
+    rowed = np.empty((frequencies, side))
+    spectrum = np.empty((frequencies, frequencies))
     for k in range(len(points)):
         level = int(points[k, 0])
         rows, columns = shapes[level]
         start, y, x = starts[level], points[k, 1], points[k, 2]
         step = 2 * half_width / side * 2.0 ** (points[k, 3] / 2)
-        take_patch(pixels, start, rows, columns, y, x, 0.0, step, patch)
-        angle = find_angle(patch, disc_radius)
+        angle = find_angle(pixels, start, rows, columns, y, x, step, side, disc_radius)
         down, across = step * math.sin(angle), step * math.cos(angle)
         take_patch(pixels, start, rows, columns, y, x, down, across, patch)
-        codes[k], _ = sign_patch(patch, basis, us, vs, rowed)
+        codes[k], _ = sign_patch(patch, basis, us, vs, rowed, spectrum)
         angles[k] = angle

@@ -60,11 +60,21 @@ def _paper_lines(look: NDArray[np.uint8]) -> NDArray[np.bool_]:
     """Say for each row whether it is mostly of the shade that the first or the last row has."""
     paper = np.zeros(len(look), np.bool_)
     for line in (0, -1):
-        shade = int(np.median(look[line]))
-        near = np.abs(look.astype(np.int16) - shade) <= SHADE_REACH
-        if near[line].mean() >= EDGE_SHARE:
-            paper |= near.mean(axis=1) >= PAPER_SHARE
+        shade = _median(look[line])
+        # Of a photograph, which has no paper at its edges, the rest need not be looked at.
+        if _near(look[line], shade).mean() >= EDGE_SHARE:
+            paper |= _near(look, shade).mean(axis=1) >= PAPER_SHARE
     return paper
+
+
+def _near(look: NDArray[np.uint8], shade: int) -> NDArray[np.bool_]:
+    return np.asarray(cv2.inRange(look, shade - SHADE_REACH, shade + SHADE_REACH), np.bool_)
+
+
+def _median(line: NDArray[np.uint8]) -> int:
+    """The middle shade; of two the mean, rounded down."""
+    ordered = np.sort(line)
+    return (int(ordered[(len(line) - 1) // 2]) + int(ordered[len(line) // 2])) // 2
 
 
 def _largest_run(paper: NDArray[np.bool_]) -> tuple[int, int]:

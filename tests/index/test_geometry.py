@@ -17,6 +17,7 @@ from imageward_index.guided_match import PAIR_RADIUS_BITS, list_pairs
 from imageward_index.homography import (
     fit_affine,
     fit_homography,
+    map_area,
     map_point,
     map_pose,
     similarity_between,
@@ -98,6 +99,15 @@ def test_listed_pairs_are_all_that_are_near() -> None:
     assert list_pairs(one, other, listed[:3]) == 3
 
 
+@pytest.mark.parametrize("count", range(18))
+def test_no_pair_beyond_the_codes_is_listed(count: int) -> None:
+    """However few codes fill the last eight, zeros behind them are near none."""
+    listed = np.empty((20, 3), np.int64)
+    found = list_pairs(np.full(count, 3, np.uint64), np.zeros(1, np.uint64), listed)
+
+    assert listed[:found].tolist() == [[i, 0, 2] for i in range(count)]
+
+
 def test_mapping_a_place_is_opencv_s() -> None:
     """A homography moves places as `cv2.perspectiveTransform` does."""
     places = np.random.default_rng(1).uniform(0, 1, (20, 2))
@@ -120,6 +130,7 @@ def test_mapping_a_pose_is_mapping_its_arm() -> None:
             math.atan2(result[4], result[3]), abs=1e-4
         )
         assert side * pose[2] == pytest.approx(result[2], rel=1e-3)
+        assert math.sqrt(map_area(TILT, *pose[:2])) == pytest.approx(result[2] / pose[2])
 
 
 def test_places_behind_are_not_mapped() -> None:
@@ -128,6 +139,7 @@ def test_places_behind_are_not_mapped() -> None:
 
     assert map_point(matrix, 0.9, 0.0)[2] < 0
     assert not map_pose(matrix, np.array([0.9, 0.0, 0.01, 1.0, 0.0]), np.empty(5))
+    assert map_area(matrix, 0.9, 0.0) == 0.0
     assert map_corners(matrix, 1.0, 0.7) is None
 
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from imageward_index.dct import cosines, lowest_frequencies
 from imageward_index.decode import cv2, decode_grey
 from imageward_index.pyramid import build_pyramid
-from imageward_index.region_kernels import sign_patch, take_patch
+from imageward_index.region_kernels import sample, sign_patch, take_patch
 from imageward_index.regions import (
     BANK_CODES_MAX,
     BANK_SIDE,
@@ -38,6 +38,11 @@ def share_found(regions: Regions, others: Regions, radius_bits: int, reach: floa
     bits = np.bitwise_count(regions.codes[:, None] ^ others.codes[None, :])
     gaps = np.linalg.norm(regions.frames[:, None, :2] - others.frames[None, :, :2], axis=2)
     return float(((bits <= radius_bits) & (gaps <= reach)).any(axis=1).mean())
+
+
+def room_for(basis: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Room for `sign_patch` to work in."""
+    return np.empty(basis.shape), np.empty((len(basis), len(basis)))
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -74,8 +79,8 @@ def test_the_mask_is_the_odd_frequencies() -> None:
     basis = cosines(16, int(max(us.max(), vs.max())))
     for seed in range(20):
         patch = np.random.default_rng(seed).normal(size=(16, 16))
-        code, _ = sign_patch(patch, basis, us, vs, np.empty((len(basis), 16)))
-        swapped, _ = sign_patch(patch[::-1].copy(), basis, us, vs, np.empty((len(basis), 16)))
+        code, _ = sign_patch(patch, basis, us, vs, *room_for(basis))
+        swapped, _ = sign_patch(patch[::-1].copy(), basis, us, vs, *room_for(basis))
         assert int(code) ^ int(MIRROR_MASK) == int(swapped)
 
 
@@ -85,7 +90,7 @@ def test_codes_are_the_signs_of_opencv_s_dct() -> None:
     basis = cosines(16, int(max(us.max(), vs.max())))
     for seed in range(20):
         patch = np.random.default_rng(seed).normal(size=(16, 16))
-        code, energy = sign_patch(patch, basis, us, vs, np.empty((len(basis), 16)))
+        code, energy = sign_patch(patch, basis, us, vs, *room_for(basis))
         reference = cv2.dct(patch)[us, vs]
         expected = sum(1 << bit for bit, value in enumerate(reference) if value > 0)
         assert expected == int(code)
@@ -126,6 +131,22 @@ def test_a_patch_is_opencv_s_warp(photograph: Photograph) -> None:
 
     # OpenCV rounds places to a 32nd of a pixel.
     assert np.abs(expected - patch).max() < 6
+
+
+@pytest.mark.parametrize("shape", [(30, 44), (18, 18), (60, 9)])
+def test_a_patch_is_its_samples(shape: tuple[int, int]) -> None:
+    """Wherever its middle is, in the picture or over its borders, each sample is interpolated."""
+    rng = np.random.default_rng(8)
+    picture = rng.uniform(0, 255, shape).astype(np.float32)
+    patch = np.empty((8, 8))
+    at = np.arange(8) - 3.5
+    us, vs = np.meshgrid(at, at)
+    for y, x, angle, step in rng.uniform((-2, -2, -4, 0.3), (*shape, 4, 2.5), (200, 4)):
+        down, across = step * math.sin(angle), step * math.cos(angle)
+        take_patch(picture.ravel(), 0, *shape, y, x, down, across, patch)
+        places = np.dstack([y + us * down + vs * across, x + us * across - vs * down])
+        expected = [[sample(picture.ravel(), 0, *shape, *place) for place in row] for row in places]
+        assert patch.tolist() == expected
 
 
 def test_codes_are_bounded_and_spread(photograph: Photograph) -> None:

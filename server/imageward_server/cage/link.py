@@ -24,6 +24,8 @@ KEPT_BYTES: Final = 4 * 2**20
 """Of the memory shared with a cell, between jobs. Few images and no results are larger."""
 
 _NS_PER_S: Final = 1_000_000_000
+# Never written to, so all its pages are one.
+_ZEROS: Final = memoryview(bytes(KEPT_BYTES))
 
 
 class CellDied(Exception):
@@ -85,7 +87,7 @@ class CellLink:
             # every thread of the server.
             self._memory.madvise(mmap.MADV_REMOVE, 0, MEMORY_BYTES)
         else:
-            self._memory[: self._used] = bytes(self._used)
+            self._memory[: self._used] = _ZEROS[: self._used]
         self._used = 0
 
     def begin(self, order: int, value: int = 0) -> None:

@@ -83,12 +83,13 @@ def write_query(query: Query) -> bytes:
         len(regions),
     )
     arrays = (
-        pyramid.shapes.astype(np.int64),
-        regions.frames.astype(np.float64),
-        regions.codes.astype(np.uint64),
-        pyramid.pixels.astype(np.float32),
+        np.ascontiguousarray(pyramid.shapes, np.int64),
+        np.ascontiguousarray(regions.frames, np.float64),
+        np.ascontiguousarray(regions.codes, np.uint64),
+        np.ascontiguousarray(pyramid.pixels, np.float32),
     )
-    return head + b"".join(array.tobytes() for array in arrays)
+    # As they lie: a megabyte and a half of pixels is copied once.
+    return b"".join((head, *(array.data for array in arrays)))
 
 
 def read_query(data: bytearray) -> Query:
