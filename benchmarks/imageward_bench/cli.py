@@ -78,7 +78,10 @@ def restart(
     count: Count = "1e7", seed: Seed = 1, report: JsonFile = None, smoke: Smoke = False
 ) -> None:
     """Measure the time from start to SERVING, with and without segments, and shared memory."""
-    restart_run.run(Console(), 20_000 if smoke else int(float(count)), seed, report)
+    plan = restart_run.Plan(int(float(count)), seed)
+    if smoke:
+        plan = restart_run.Plan(20_000, seed, starts=1, servers=2)
+    restart_run.run(Console(), plan, report)
 
 
 @app.command()

@@ -61,11 +61,11 @@ def test_audit(tmp_path: Path) -> None:
 
 
 def test_restart(tmp_path: Path) -> None:
-    """A start with and without segments is timed, and memory is told for each process."""
+    """A start with and without segments is timed, and memory is told for each server."""
     told = _run(tmp_path, "restart")
     assert told["restart_s"] > 0
     assert told["rebuild_s"] > 0
-    assert len(told["pss_bytes_each"]) == told["processes"] == 4
+    assert len(told["pss_bytes_each"]) == told["servers"] == 2
     # A supervisor by itself holds 39 MB; what its worker and the cells hold counts too.
     assert min(told["pss_bytes_each"]) > 60e6
 

@@ -17,6 +17,9 @@ from imageward_bench.report.page import shown
 
 EXIT_INEXACT = 1
 SMOKE_N = 3000
+# Of single queries, and of batches.
+TIMED_S = 3.0
+SMOKE_TIMED_S = 0.3
 # Columns that a narrow screen has room for; the page has all.
 SHOWN = (0, 2, 3, 5, 6, 9)
 
@@ -36,17 +39,20 @@ def peers(
     sizes = [SMOKE_N] if smoke else [opt.count_of(one) for one in bank_size.split(",")]
     # Without the network and minutes of time, only what needs no environment of its own.
     chosen = [one for one in _chosen(only) if not (smoke and one.packages and not only)]
+    timed_s = SMOKE_TIMED_S if smoke else TIMED_S
     console, machine = Console(), describe()
     settings = {
         "bank_sizes": sizes,
         "radius_bits": RADIUS_BITS,
         "queries": queries,
+        "timed_s": timed_s,
         "only": only or None,
         "seed": seed,
     }
     outcomes: dict[int, list[Outcome]] = {}
     for count in sizes:
-        outcomes[count] = list(run_peers(chosen, make_data(count, queries, seed), console))
+        data = make_data(count, queries, seed)
+        outcomes[count] = list(run_peers(chosen, data, timed_s, console))
         # The next size may take an hour.
         write_peers(make_record(settings, outcomes, machine), outcomes, out)
     for count, found in outcomes.items():

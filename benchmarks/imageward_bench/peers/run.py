@@ -69,27 +69,28 @@ def make_data(count: int, queries: int, seed: int) -> Data:
     return Data(codes, asked, rng.integers(0, 256, (ADDED, 32), np.uint8), expected)
 
 
-def run_peers(peers: Sequence[Peer], data: Data, console: Console) -> Iterator[Outcome]:
-    """Measure each peer by itself; one that cannot be is skipped with its reason."""
+def run_peers(
+    peers: Sequence[Peer], data: Data, timed_s: float, console: Console
+) -> Iterator[Outcome]:
+    """Measure each peer by itself, so long; one that cannot be is skipped with its reason."""
     with tempfile.TemporaryDirectory(prefix="imageward-peers-", dir="/var/tmp") as name:
-        folder = Path(name)
-        file = folder / "data.npz"
+        file = Path(name) / "data.npz"
         np.savez(file, codes=data.codes, queries=data.queries, added=data.added, radius=RADIUS_BITS)
         for peer in peers:
             with console.status(f"{peer.name}: {len(data.codes):,} hashes"):
-                outcome = _run(peer, data, file, folder)
+                outcome = _run(peer, data, timed_s, file)
             console.print(f"{peer.name}: {outcome.skipped or _line(outcome)}")
             yield outcome
 
 
-def _run(peer: Peer, data: Data, file: Path, folder: Path) -> Outcome:
+def _run(peer: Peer, data: Data, timed_s: float, file: Path) -> Outcome:
     if len(data.codes) > peer.codes_max:
         return Outcome(peer, skipped=f"not built with more than {peer.codes_max:,} hashes")
-    work = folder / peer.module
+    work = file.parent / peer.module
     work.mkdir()
     try:
         python = python_of(peer.packages)
-        command = [str(python), str(HARNESS), peer.module, str(file), str(work)]
+        command = [str(python), str(HARNESS), peer.module, str(file), str(work), str(timed_s)]
         done = subprocess.run(
             command, capture_output=True, text=True, timeout=RUN_S_MAX, check=False
         )

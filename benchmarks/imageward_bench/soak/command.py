@@ -12,7 +12,7 @@ from imageward_bench.soak.report import figures_of, table_of, write
 from imageward_bench.soak.run import Plan
 from imageward_bench.soak.run import soak as run_soak
 
-SMOKE = Plan(minutes=0.1, share=0.3, workers=2, swaps_min=2, seed=1, step_s=2.0)
+SMOKE = Plan(0.1, share=0.3, workers=2, swaps_min=2, seed=1, step_s=2.0, peak_s=1.0)
 
 
 def soak(

@@ -22,7 +22,6 @@ from imageward_bench.server_process import ServerProcess
 from imageward_bench.soak.churn import BATCH, Churn
 from imageward_client import Client
 
-PEAK_S = 10.0
 PEAK_CALLS_AT_ONCE = 16
 CONNECTIONS = 32
 DEADLINE_S = 2.0
@@ -48,6 +47,7 @@ class Plan:
         swaps_min: how often segments are to be swapped at least.
         seed: of hashes and arrivals.
         step_s: one row of the result is so long.
+        peak_s: how long the peak is measured.
     """
 
     minutes: float
@@ -56,6 +56,7 @@ class Plan:
     swaps_min: int
     seed: int
     step_s: float = 60.0
+    peak_s: float = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,9 +121,9 @@ def soak(plan: Plan, console: Console) -> Outcome:
 
 def _hold(plan: Plan, pid: int, churn: Churn, generators: Generators, console: Console) -> Outcome:
     peak = generators.run(
-        Step(PEAK_S, DEADLINE_S, concurrency=PEAK_CALLS_AT_ONCE, seed=plan.seed), lambda: None
+        Step(plan.peak_s, DEADLINE_S, concurrency=PEAK_CALLS_AT_ONCE, seed=plan.seed), lambda: None
     )
-    peak_per_s = float(peak.ok.sum()) / PEAK_S
+    peak_per_s = float(peak.ok.sum()) / plan.peak_s
     rate_per_s = plan.share * peak_per_s
     console.print(f"peak {peak_per_s:,.0f} calls/s; {rate_per_s:,.0f}/s for {plan.minutes:g} min")
     step = Step(plan.step_s, DEADLINE_S, rate_per_s=rate_per_s, arrivals="poisson", seed=plan.seed)

@@ -1,4 +1,7 @@
-"""Measures one engine: run as `python harness.py MODULE DATA FOLDER`, prints a line of JSON.
+"""Measures one engine, and prints a line of JSON.
+
+Run as `python harness.py MODULE DATA FOLDER SECONDS`; queries are timed so long, singly and
+in batches.
 
 The module beside this file has a class `Engine` as described by the protocol below.
 Each engine gets the same codes, queries and additions, and is timed by the same code.
@@ -24,7 +27,6 @@ Codes = NDArray[np.uint8]
 
 WARM_CALLS = 3
 SINGLE_S_MAX = 10.0
-MANY_S = 3.0
 BATCH = 128
 ADDED_S_MAX = 120.0
 
@@ -65,7 +67,9 @@ class Engine(Protocol):
         ...
 
 
-def measure(make: Callable[[Path, int], Engine], data: Path, folder: Path) -> dict[str, object]:
+def measure(
+    make: Callable[[Path, int], Engine], data: Path, folder: Path, timed_s: float
+) -> dict[str, object]:
     """Build an engine, search it, add to it; return what came out."""
     with np.load(data) as arrays:
         codes, queries, added = arrays["codes"], arrays["queries"], arrays["added"]
@@ -79,8 +83,8 @@ def measure(make: Callable[[Path, int], Engine], data: Path, folder: Path) -> di
         data_bytes = codes.nbytes
         del codes
         found = [sorted(engine.search(query)) for query in queries]
-        times = _single_s(engine, queries)
-        many_per_s = _many_per_s(engine, queries)
+        times = _single_s(engine, queries, timed_s)
+        many_per_s = _many_per_s(engine, queries, timed_s)
         return {
             "build_s": build_s,
             "memory_bytes": _memory_bytes(engine.roots) - before + data_bytes,
@@ -97,13 +101,13 @@ def measure(make: Callable[[Path, int], Engine], data: Path, folder: Path) -> di
         engine.close()
 
 
-def _single_s(engine: Engine, queries: Codes) -> list[float]:
+def _single_s(engine: Engine, queries: Codes, timed_s: float) -> list[float]:
     """Time single calls, one after another."""
     for query in queries[:WARM_CALLS]:
         engine.search(query)
     times: list[float] = []
     begun = time.perf_counter()
-    while time.perf_counter() - begun < MANY_S or len(times) < len(queries):
+    while time.perf_counter() - begun < timed_s or len(times) < len(queries):
         start = time.perf_counter()
         engine.search(queries[len(times) % len(queries)])
         times.append(time.perf_counter() - start)
@@ -112,11 +116,11 @@ def _single_s(engine: Engine, queries: Codes) -> list[float]:
     return times
 
 
-def _many_per_s(engine: Engine, queries: Codes) -> float:
+def _many_per_s(engine: Engine, queries: Codes, timed_s: float) -> float:
     """Time batches for a while."""
     batch = np.resize(queries, (BATCH, queries.shape[1]))
     batches, begun = 0, time.perf_counter()
-    while not batches or time.perf_counter() - begun < MANY_S:
+    while not batches or time.perf_counter() - begun < timed_s:
         engine.search_many(batch)
         batches += 1
     return batches * BATCH / (time.perf_counter() - begun)
@@ -161,6 +165,7 @@ def _read(path: Path) -> str:
 
 
 if __name__ == "__main__":
-    name, data_file, work_folder = sys.argv[1:]
-    told = measure(importlib.import_module(name).Engine, Path(data_file), Path(work_folder))
+    name, data_file, work_folder, seconds = sys.argv[1:]
+    engine_class = importlib.import_module(name).Engine
+    told = measure(engine_class, Path(data_file), Path(work_folder), float(seconds))
     print(json.dumps(told), flush=True)
