@@ -7,6 +7,7 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 from typer.testing import CliRunner
 
@@ -19,6 +20,7 @@ from imageward_bench.peers.run import judge
 from imageward_bench.report.compare import compare_measures, interval
 from imageward_bench.report.page import shown, table
 from imageward_bench.report.record import Measure, Record, UnreadableRecord, read_record
+from imageward_bench.soak.report import rise_of
 
 OBJECTIVE = Objective(p99_ms=20, errors_share=0.001)
 
@@ -174,3 +176,15 @@ def test_the_whole_run_gives_its_parts_options_that_they_have(
     for _, run, options in parts:
         inspect.signature(run).bind(out=tmp_path, **options)
     assert {goal.folder for goal in GOALS} <= {name for name, _, _ in parts}
+
+
+def test_a_soak_tells_a_rise_and_how_sure_it_is() -> None:
+    """A line's rise is told as it is, and its standard error as numpy has it."""
+    hours = np.linspace(0.25, 1, 46)
+    noise = np.random.default_rng(6).normal(0, 2, 46)
+    exact, scattered = rise_of([*hours], [*(200 + 5 * hours)]), rise_of([*hours], [*noise])
+    (slope, _), covariance = np.polyfit(hours, noise, 1, cov=True)
+
+    assert exact == (5.0, 0.0)
+    assert scattered == pytest.approx((slope, covariance[0, 0] ** 0.5), abs=0.006)
+    assert rise_of([0.1, 0.2], [1.0, 9.0]) == (0.0, 0.0)

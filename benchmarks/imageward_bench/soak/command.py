@@ -33,7 +33,7 @@ def soak(
     plan = SMOKE if smoke else Plan(minutes, share, workers, swaps, seed)
     outcome = run_soak(plan, console)
     figures = figures_of(plan, outcome)
-    write(figures, outcome, out)
+    write(figures, out)
     console.print(table_of(figures))
     console.print(
         f"{figures['calls']:,} calls, {figures['failed']} failed; {figures['swaps']} swaps; "

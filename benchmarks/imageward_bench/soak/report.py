@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from matplotlib.figure import Figure
 from rich.table import Table
 
 from imageward_bench.machine import describe
-from imageward_bench.report.style import axes_of, save, style
+from imageward_bench.report.style import SIZE_INCHES, legend_below, save, style
 from imageward_bench.soak.run import Outcome, Plan, Row
 
 # Pools fill, caches warm up, the bank takes its shape.
@@ -54,36 +56,48 @@ def table_of(figures: dict[str, Any]) -> Table:
         table.add_row(
             one["name"],
             f"{one['pss_mb_last']:.1f}",
-            f"{one['pss_mb_per_hour']:+.1f}",
-            f"{one['own_mb_per_hour']:+.1f}",
+            _told(one["pss_mb_per_hour"]),
+            _told(one["own_mb_per_hour"]),
             f"{one['descriptors'][0]}..{one['descriptors'][1]}",
             f"{one['threads'][0]}..{one['threads'][1]}",
         )
     return table
 
 
-def write(figures: dict[str, Any], outcome: Outcome, folder: Path) -> None:
+def _told(rise: tuple[float, float]) -> str:
+    return f"{rise[0]:+.1f} ± {rise[1]:.1f}"
+
+
+def write(figures: dict[str, Any], folder: Path) -> None:
     """Write the record and the picture."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "soak.json").write_text(json.dumps(figures, indent=2) + "\n")
-    figure, axes = axes_of("Memory of each process, and latency, over a soak")
-    minutes = [row.end_s / 60 for row in outcome.rows]
+    _plot(figures, folder / "soak.png")
+
+
+def _plot(figures: dict[str, Any], path: Path) -> None:
+    """Draw memory above and latency below, on one axis of time."""
+    figure = Figure(figsize=SIZE_INCHES, layout="constrained")
+    above, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 2))
     for number, process in enumerate(figures["processes"]):
-        held = [row.states[process["pid"]].pss_bytes / 1e6 for row in _with(outcome, process)]
-        axes.plot(minutes[-len(held) :], held, label=process["name"], markersize=3, **style(number))
-    axes.set(xlabel="time since the start (min)", ylabel="proportional set size (MB)")
-    axes.set_ylim(bottom=0)
-    right = axes.twinx()
-    right.plot(minutes, [row.p99_ms for row in outcome.rows], color="#999999", label="p99")
-    right.set(ylabel="p99 (ms)")
-    right.set_ylim(bottom=0)
-    axes.legend(frameon=False, loc="center left")
-    right.legend(frameon=False, loc="center right")
-    save(figure, folder / "soak.png")
-
-
-def _with(outcome: Outcome, process: dict[str, Any]) -> list[Row]:
-    return [row for row in outcome.rows if process["pid"] in row.states]
+        pid = process["pid"]
+        looks = [(row["end_s"] / 60, row["states"].get(pid)) for row in figures["rows"]]
+        minutes, held = zip(*[(at, state) for at, state in looks if state], strict=True)
+        megabytes = [state["pss_bytes"] / 1e6 for state in held]
+        above.plot(minutes, megabytes, label=process["name"], markersize=3, **style(number))
+    below.plot(
+        [row["end_s"] / 60 for row in figures["rows"]],
+        [row["p99_ms"] for row in figures["rows"]],
+        color="black",
+    )
+    above.set_title("Memory of each process, and latency, over a soak", fontsize="medium")
+    above.set(ylabel="proportional set size (MB)")
+    below.set(xlabel="time since the start (min)", ylabel="p99 (ms)")
+    for axes in (above, below):
+        axes.set_ylim(bottom=0)
+        axes.grid(visible=True, alpha=0.3)
+    legend_below(figure, above)
+    save(figure, path)
 
 
 def _process(rows: list[Row], pid: int) -> dict[str, Any]:
@@ -97,18 +111,22 @@ def _process(rows: list[Row], pid: int) -> dict[str, Any]:
         "pid": pid,
         "name": "supervisor" if pid == first_pid else f"worker of process {pid}",
         "pss_mb_last": round(states[-1].pss_bytes / 1e6, 2),
-        "pss_mb_per_hour": _slope(hours, [state.pss_bytes / 1e6 for state in states]),
-        "own_mb_per_hour": _slope(hours, [state.own_bytes / 1e6 for state in states]),
+        "pss_mb_per_hour": rise_of(hours, [state.pss_bytes / 1e6 for state in states]),
+        "own_mb_per_hour": rise_of(hours, [state.own_bytes / 1e6 for state in states]),
         "descriptors": _range([state.descriptors for state in states]),
         "threads": _range([state.threads for state in states]),
     }
 
 
-def _slope(hours: list[float], values: list[float]) -> float:
-    """Fit a line by least squares; return its rise an hour."""
-    if len(hours) < 2:  # noqa: PLR2004 - a line needs two points
-        return 0.0
-    return round(float(np.polyfit(hours, values, 1)[0]), 2)
+def rise_of(hours: list[float], values: list[float]) -> tuple[float, float]:
+    """Fit a line by least squares; return its rise an hour, and the standard error of that."""
+    if len(hours) < 3:  # noqa: PLR2004 - two points lie on a line, whatever they are
+        return 0.0, 0.0
+    at, held = np.array(hours), np.array(values)
+    line = np.polynomial.Polynomial.fit(at, held, 1).convert()
+    off = float(((held - line(at)) ** 2).sum()) / (len(at) - 2)
+    error = math.sqrt(off / float(((at - at.mean()) ** 2).sum()))
+    return round(float(line.coef[1]) if len(line.coef) > 1 else 0.0, 2), round(error, 2)
 
 
 def _range(values: list[int]) -> tuple[int, int]:
