@@ -12,6 +12,7 @@ import enum
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import NamedTuple
 
 import numpy as np
@@ -205,13 +206,19 @@ def _whole_meanings(ids: Iterable[int], selection: Selection, *, sure: bool) -> 
     return [_Meaning(one, policy_of[bank_number_of(one)].action, sure, Pass.WHOLE) for one in ids]
 
 
+@cache
+def _nothing_found(quality: int | None, completeness: Completeness) -> Decision:
+    """Say so. Nearly all checks end here, and the answers are few."""
+    verdict = Verdict.INCONCLUSIVE if _is_low(quality) else Verdict.ALLOW
+    return Decision(verdict, completeness, quality=quality)
+
+
 def _decide(
     meanings: Sequence[_Meaning], quality: int | None, completeness: Completeness
 ) -> Decision:
     """Give the strongest of all meanings, and the entries behind it, nearest first."""
     if not meanings:
-        verdict = Verdict.INCONCLUSIVE if _is_low(quality) else Verdict.ALLOW
-        return Decision(verdict, completeness, quality=quality)
+        return _nothing_found(quality, completeness)
     sure = [one for one in meanings if one.action is Action.BLOCK and one.sure]
     unsure = [one for one in meanings if one.action is Action.BLOCK and not one.sure]
     reviewing = [one for one in meanings if one.action is Action.REVIEW]

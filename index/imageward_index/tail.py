@@ -105,6 +105,7 @@ class Tail:
             self._alive[added] = True
             self._attachments.update(attachments)
             self._note_rows(ids[firsts], first_row + firsts, counts)
+            self._live_rows += len(ids)
 
     def withdraw(self, ids: NDArray[np.int64]) -> int:
         """Hide the codes of ids from every later search; ids that are not live change nothing.
@@ -131,9 +132,11 @@ class Tail:
             queries: uint8, shape (q, width in bytes).
             radii: int64, shape (q,), in bits.
         """
+        # Nearly always there is none, as all is sealed. The count is never lower than what was
+        # added before, so the lock may be left alone.
+        if not self._live_rows or not len(queries):
+            return Matches.none()
         with self._lock.read():
-            if not self._live_rows or not len(queries):
-                return Matches.none()
             near = self._codes.search(queries, radii)
             if not len(near.rows):
                 return Matches.none()
@@ -162,7 +165,6 @@ class Tail:
     ) -> None:
         ranges = zip(firsts.tolist(), counts.tolist(), strict=True)
         self._rows_of.update(zip(ids.tolist(), ranges, strict=True))
-        self._live_rows += int(counts.sum())
 
     def _drop_dead_rows(self) -> None:
         live = np.flatnonzero(self._alive[: len(self._codes)])
@@ -171,5 +173,4 @@ class Tail:
         self._codes.keep(live)
         firsts = np.flatnonzero(np.diff(self._ids, prepend=-1))
         self._rows_of.clear()
-        self._live_rows = 0
         self._note_rows(self._ids[firsts], firsts, np.diff(firsts, append=len(live)))

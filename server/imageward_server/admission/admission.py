@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from types import TracebackType
 from typing import Self
 
@@ -63,22 +63,23 @@ class Admission:
         """Follow a call that the door has let in."""
         return Visit(self, house, call, cancel)
 
-    @contextmanager
-    def place(self) -> Iterator[None]:
+    def place(self) -> AbstractContextManager[None]:
         """Hold a place to compute in, for the call of this thread.
 
-        Raises:
+        Raises, where the `with` begins:
             Overloaded: it would wait too long.
             RateLimited: it is a stream's question, and the caller asks too many.
             DeadlineExceeded: nobody waits for the answer any more.
         """
         call = current_call.get()
         if call.question_bytes is None:
-            with self.gate.place(call):
-                yield
-            return
+            return self.gate.place(call)
+        return self._place_of_question(call, call.question_bytes)
+
+    @contextmanager
+    def _place_of_question(self, call: Call, question_bytes: int) -> Iterator[None]:
         self.rates.take(call.caller, call.calls_per_s)
-        with self.held_bytes.held(call, call.question_bytes), self.gate.place(call):
+        with self.held_bytes.held(call, question_bytes), self.gate.place(call):
             yield
 
 

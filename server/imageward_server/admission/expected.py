@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections import deque
+from collections import defaultdict, deque
+from typing import TypeAlias
 
 from imageward_server.admission.call import Call, Priority
+
+_Kind: TypeAlias = tuple[Priority, str]
 
 
 class Expected:
@@ -20,32 +23,46 @@ class Expected:
 
     def __init__(self, count_s: float) -> None:
         self._count_s = count_s
-        # Until when each counts, and its caller; in the order of time.
-        self._coming: dict[Priority, deque[tuple[float, str]]] = {one: deque() for one in Priority}
+        # Until when each counts: of all in the order of time, and of each priority and caller.
+        self._all: deque[tuple[float, _Kind]] = deque()
+        self._own: defaultdict[_Kind, deque[float]] = defaultdict(deque)
+        self._of_priority = dict.fromkeys(Priority, 0)
 
     def add(self, call: Call) -> None:
         """Count a call from now on."""
-        self._coming[call.priority].append((time.monotonic() + self._count_s, call.caller))
+        kind, until = (call.priority, call.caller), time.monotonic() + self._count_s
+        self._all.append((until, kind))
+        self._own[kind].append(until)
+        self._of_priority[call.priority] += 1
 
     def came(self, call: Call) -> None:
-        """Count one call less of the same kind and caller."""
-        coming = self._coming[call.priority]
-        mine = next((one for one in coming if one[1] == call.caller), None)
-        if mine is not None:
-            coming.remove(mine)
+        """Count one call less of the same kind and caller: the one that counts shortest."""
+        kind = (call.priority, call.caller)
+        if kind in self._own:
+            self._take(kind)
 
     def ahead_of(self, priority: Priority) -> int:
         """Count the calls that are as urgent or more."""
         self._forget()
-        return sum(len(coming) for one, coming in self._coming.items() if one <= priority)
+        return sum([count for one, count in self._of_priority.items() if one <= priority])
 
     def of(self, call: Call) -> int:
         """Count the calls of its caller that are as urgent."""
         self._forget()
-        return sum(caller == call.caller for _, caller in self._coming[call.priority])
+        return len(self._own.get((call.priority, call.caller), ()))
+
+    def _take(self, kind: _Kind) -> None:
+        own = self._own[kind]
+        own.popleft()
+        self._of_priority[kind[0]] -= 1
+        if not own:
+            del self._own[kind]
 
     def _forget(self) -> None:
         now = time.monotonic()
-        for coming in self._coming.values():
-            while coming and coming[0][0] < now:
-                coming.popleft()
+        while self._all and self._all[0][0] < now:
+            until, kind = self._all.popleft()
+            own = self._own.get(kind)
+            # Those that came are no longer among their caller's.
+            if own and own[0] == until:
+                self._take(kind)

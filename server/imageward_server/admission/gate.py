@@ -5,8 +5,7 @@ from __future__ import annotations
 import math
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 
 from imageward_server.admission.call import Call, Priority
 from imageward_server.admission.estimate import Estimate
@@ -65,20 +64,14 @@ class Gate:
             self._expect_room(call)
             self._expected.add(call)
 
-    @contextmanager
-    def place(self, call: Call) -> Iterator[None]:
+    def place(self, call: Call) -> AbstractContextManager[None]:
         """Wait for a place, and hold it.
 
-        Raises:
+        Raises, where the `with` begins:
             Overloaded: the queue is full, or the wait longer than the call can.
             DeadlineExceeded: nobody waits for the answer any more.
         """
-        self._enter(call)
-        begun = time.perf_counter()
-        try:
-            yield
-        finally:
-            self._leave(call, time.perf_counter() - begun)
+        return _Held(self, call)
 
     def _enter(self, call: Call) -> None:
         with self._lock:
@@ -107,7 +100,7 @@ class Gate:
 
     def _make_room(self, call: Call) -> None:
         self._expect_room(call)
-        if self._is_full(call) and (other := self._queue.instead_of(call)):
+        if self._is_full(call, self._ahead_of(call)) and (other := self._queue.instead_of(call)):
             self._queue.remove(other)
             other.refuse(self._overloaded(call))
 
@@ -116,21 +109,21 @@ class Gate:
             raise _too_late()
 
     def _expect_room(self, call: Call) -> None:
-        if self._is_full(call) and self._queue.instead_of(call) is None:
+        ahead = self._ahead_of(call)
+        if not ahead:
+            return
+        if self._is_full(call, ahead) and self._queue.instead_of(call) is None:
             raise self._overloaded(call)
-        if self._estimate.is_hopeless(call, self._wait_s(call)):
+        if self._estimate.is_hopeless(call, ahead * self._estimate.pace_s):
             raise self._overloaded(call)
 
-    def _is_full(self, call: Call) -> bool:
+    def _is_full(self, call: Call, ahead: int) -> bool:
         pace_s = self._estimate.pace_s
         waiting_max = max(WAITING_MIN, WAIT_S_MAX / pace_s if pace_s else math.inf)
         own = self._queue.waiting_of(call) + self._expected.of(call)
         if own < waiting_max * MODEST_SHARE:
             waiting_max *= MODEST_QUEUE
-        return self._ahead_of(call) >= waiting_max
-
-    def _wait_s(self, call: Call) -> float:
-        return self._ahead_of(call) * self._estimate.pace_s
+        return ahead >= waiting_max
 
     def _ahead_of(self, call: Call) -> int:
         """Count the calls that wait, or soon will, for the place that this one needs."""
@@ -162,12 +155,28 @@ class Gate:
                 waiter.let_in()
 
     def _overloaded(self, call: Call) -> Overloaded:
-        wait_s = self._wait_s(call)
+        wait_s = self._ahead_of(call) * self._estimate.pace_s
         return Overloaded(
             "the server has more calls than it can answer in time; "
             "send this one again after the time that RetryInfo says, or to another server",
             retry_after_s=min(max(wait_s * RETRY_WAITS, RETRY_S_MIN), RETRY_S_MAX),
         )
+
+
+class _Held:
+    """A call's place in a gate. A generator would take four times as long, in every call."""
+
+    __slots__ = ("_begun", "_call", "_gate")
+
+    def __init__(self, gate: Gate, call: Call) -> None:
+        self._gate, self._call = gate, call
+
+    def __enter__(self) -> None:
+        self._gate._enter(self._call)  # noqa: SLF001 - a part of it
+        self._begun = time.perf_counter()
+
+    def __exit__(self, *_: object) -> None:
+        self._gate._leave(self._call, time.perf_counter() - self._begun)  # noqa: SLF001
 
 
 def _too_late() -> DeadlineExceeded:

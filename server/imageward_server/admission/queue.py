@@ -62,20 +62,16 @@ class FairQueue:
 
     def __init__(self) -> None:
         self._lines: dict[Priority, dict[str, deque[Waiter]]] = {one: {} for one in Priority}
+        self._waiting = dict.fromkeys(Priority, 0)
         self._used_s: dict[str, float] = {}
         self._turn_s = 0.0
 
     def __bool__(self) -> bool:
-        return any(self._lines.values())
+        return any(self._waiting.values())
 
     def ahead_of(self, priority: Priority) -> int:
         """Count the calls that are as urgent or more."""
-        return sum(
-            len(line)
-            for one, lines in self._lines.items()
-            if one <= priority
-            for line in lines.values()
-        )
+        return sum([count for one, count in self._waiting.items() if one <= priority])
 
     def waiting_of(self, call: Call) -> int:
         """Count the calls of its caller that are as urgent."""
@@ -100,6 +96,7 @@ class FairQueue:
             line.appendleft(waiter)
         else:
             line.append(waiter)
+        self._waiting[call.priority] += 1
 
     def pop(self) -> Waiter:
         """Take the call whose turn it is."""
@@ -114,6 +111,7 @@ class FairQueue:
         """Take a call out of its line."""
         lines, caller = self._lines[waiter.call.priority], waiter.call.caller
         lines[caller].remove(waiter)
+        self._waiting[waiter.call.priority] -= 1
         if not lines[caller]:
             del lines[caller]
 
