@@ -33,6 +33,7 @@ from numpy.typing import NDArray
 
 from imageward_index.box import Box
 from imageward_index.errors import InvalidFingerprint
+from imageward_index.fingerprint_kernels import unpack_frames
 from imageward_index.grid import WINDOWS, Grid
 from imageward_index.pdq import QUALITY_MAX, PdqHash
 from imageward_index.regions import BANK_CODES_MAX, Regions
@@ -57,11 +58,12 @@ _ANGLES: Final = 128
 _SIZE_FIRST: Final = -9.0
 _SIZES_PER_OCTAVE: Final = 6.2
 _SIZE_OF: Final = 2.0 ** (np.arange(_SIZE_MAX + 1) / _SIZES_PER_OCTAVE + _SIZE_FIRST)
-# From -pi to pi, both of which half a turn may be: it is pi.
+# Half a turn is pi, not -pi.
 _ANGLE_OF: Final = np.array(
     [math.pi * 2 * (turn - (turn > _ANGLES // 2) * _ANGLES) / _ANGLES for turn in range(_ANGLES)]
 )
-_GRID_BYTES: Final = WINDOWS * 2 + 2 * (WINDOWS // 8)
+_MASK_BYTES: Final = WINDOWS // 8
+_GRID_BYTES: Final = WINDOWS * 2 + 2 * _MASK_BYTES
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -185,10 +187,11 @@ def _read_regional(data: bytes) -> RegionalPart:
 
 def _read_grid(data: bytes) -> Grid:
     signs = np.frombuffer(data, "<u2", WINDOWS).astype(np.uint16)
-    masks = np.frombuffer(data, np.uint8, offset=2 * WINDOWS).reshape(2, -1)
-    textured, smooth = np.unpackbits(masks, axis=1, bitorder="little").view(np.bool_)
-    both = int(np.count_nonzero(masks[0] & masks[1]))
-    _require(both == 0, "has windows that are textured and smooth", both)
+    masks = np.frombuffer(data, np.uint8, offset=2 * WINDOWS)
+    textured, smooth = np.unpackbits(masks, bitorder="little").view(np.bool_).reshape(2, WINDOWS)
+    first, second = data[-2 * _MASK_BYTES : -_MASK_BYTES], data[-_MASK_BYTES:]
+    both = int.from_bytes(first, "little") & int.from_bytes(second, "little")
+    _require(not both, "has windows that are textured and smooth", both.bit_count())
     return Grid(signs, textured, smooth)
 
 
@@ -207,10 +210,7 @@ def _pack_frames(regions: Regions) -> NDArray[np.uint32]:
 
 
 def _unpack_frames(packed: NDArray[np.uint32], width: float, height: float) -> NDArray[np.float64]:
-    # A check unpacks some dozens of fingerprints: a column is filled in one step each.
     frames = np.empty((len(packed), 4))
-    np.multiply(packed & _PLACE_MAX, width / _PLACE_MAX, out=frames[:, 0])
-    np.multiply(packed >> 10 & _PLACE_MAX, height / _PLACE_MAX, out=frames[:, 1])
-    frames[:, 2] = _SIZE_OF[packed >> 20 & _SIZE_MAX]
-    frames[:, 3] = _ANGLE_OF[packed >> 25]
+    across, down = width / _PLACE_MAX, height / _PLACE_MAX
+    unpack_frames(packed.astype(np.uint32), across, down, _SIZE_OF, _ANGLE_OF, frames)
     return frames

@@ -49,7 +49,9 @@ RADIUS_MAX = {64: 8, 256: 63}
 """The largest radius, by width in bits."""
 
 ROOM_FIRST = 256
-"""Matches a search has room for before it must come again."""
+ROOM_A_QUERY = 16
+"""Matches a search has room for before it must come again, and search anew: the larger of
+these. The regional codes of a picture meet some hundreds of strangers among 25 million."""
 
 _NONE_DEAD = np.empty(0, np.uint8)
 
@@ -163,7 +165,7 @@ class Segment:
                 f"{len(words)} queries, {len(radii_int64)} radii and {len(living)} bytes of "
                 f"living rows do not fit a segment of {self._length} rows."
             )
-        room, size = 0, ROOM_FIRST
+        room, size = 0, max(ROOM_FIRST, ROOM_A_QUERY * len(words))
         while size > room:
             room = size
             asked = (words, radii_int64, living, first_only, room)
