@@ -42,7 +42,7 @@ SETTLE_S_MAX = 600.0
 SETTLED_S = 2.0
 CACHE_ENV = "IMAGEWARD_BENCH_CACHE"
 # Counted up when folders of before are no longer what a run needs.
-CACHE_VERSION = 2
+CACHE_VERSION = 3
 # Of every hash: no rule for poor pictures applies.
 QUALITY = 100
 # Keeps the random numbers of regional codes apart from those of the hashes.
@@ -59,8 +59,8 @@ class Filling:
         count: entries.
         seed: of all that is made up.
         regional: whether they are whole fingerprints; else hashes alone.
-        photos: folder of the photographs that regional codes are made up from; None:
-            those that scikit-image bundles and no benchmark sends.
+        photos: folder of photographs, of every other one of which regional codes are made
+            up; None: those that scikit-image bundles and no benchmark sends.
     """
 
     count: int

@@ -10,7 +10,7 @@ import numpy as np
 
 from imageward_bench.load.pictures import OTHERS_FROM
 from imageward_bench.lookup_data import RealCodes, Source
-from imageward_bench.photographs import BANKED, UNRELATED, read, read_folder
+from imageward_bench.photographs import BANKED, UNRELATED, bank_half, read
 from imageward_index.fingerprint import Fingerprint, RegionalPart
 from imageward_index.pdq import PdqHash
 from imageward_index.picture import fingerprint_image
@@ -20,12 +20,13 @@ class MadeUp:
     """Makes fingerprints up: a photograph's windows and places, and codes of many recombined.
 
     Args:
-        photos: folder of the photographs; None: those that scikit-image bundles and
-            that no benchmark sends as another picture, which would then be found.
+        photos: folder of photographs, of which every other one is taken; None: those that
+            scikit-image bundles. None is taken that a benchmark sends as another picture: a
+            code that was made up from its own would be near it.
     """
 
     def __init__(self, photos: Path | None) -> None:
-        images = read_folder(photos) if photos else _bundled()
+        images = bank_half(photos) if photos else _bundled()
         self._parts = [part for part in map(_regional, images) if part is not None]
         codes = [part.regions.codes for part in self._parts]
         pictures = np.repeat(np.arange(len(codes)), [len(one) for one in codes])

@@ -35,3 +35,13 @@ def read(name: str) -> bytes:
 def read_folder(folder: Path) -> list[bytes]:
     """Read the images of a folder by name."""
     return [path.read_bytes() for path in sorted(folder.iterdir()) if path.suffix in SUFFIXES]
+
+
+def bank_half(folder: Path) -> list[bytes]:
+    """Read every other image of a folder: those that a bank is made up from."""
+    return read_folder(folder)[::2]
+
+
+def other_half(folder: Path) -> list[bytes]:
+    """Read the others: those that are sent, and are not to be found."""
+    return read_folder(folder)[1::2]

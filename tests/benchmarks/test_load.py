@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from imageward.v1.match_pb2 import CheckImageRequest
 from imageward_bench.echo_server import echo_server
 from imageward_bench.load.connection import Connection
 from imageward_bench.load.driver import Step
@@ -21,8 +22,10 @@ from imageward_bench.load.processes import GeneratorFailed, Generators, Setup
 from imageward_bench.load.requests import Workload, make_workload
 from imageward_bench.load.samples import Samples
 from imageward_bench.load.schedule import Share, arrivals_ns
+from imageward_bench.photographs import bank_half, other_half
 from imageward_bench.process_tree import listener, look
 from imageward_client import Client
+from imageward_index.decode import cv2, decode_grey
 from imageward_server.app import Server
 
 SEED = 3
@@ -198,6 +201,23 @@ def test_every_kind_of_call_is_answered_rightly(server: Server, client: Client, 
     samples = _run(server, workload)
     assert set(samples.status) == {OK}
     assert not samples.wrong.any()
+
+
+def test_photographs_of_a_folder_are_banked_or_sent_and_never_both(tmp_path: Path) -> None:
+    """Of half of them codes are made up; pictures that are not to be found are of the others."""
+    rng = np.random.default_rng(SEED)
+    for number, shade in enumerate([40, 200] * 3):
+        grain = rng.normal(shade, 15, (60, 80, 3)).clip(0, 255).astype(np.uint8)
+        cv2.imwrite(str(tmp_path / f"{number}.png"), grain)
+    mix = Mix(call=(Part(kind="image", matches=0.25, megapixels=(0.05,)),))
+    workload = make_workload(mix, NONE, SEED, other_half(tmp_path))
+    pairs = zip(workload.pools[0].messages, workload.pools[0].blocks, strict=True)
+    sent = [CheckImageRequest.FromString(one).image for one, blocks in pairs if not blocks]
+
+    assert [decode_grey(one).mean() < 100 for one in bank_half(tmp_path)] == [True] * 3
+    assert len(sent) == 30
+    assert min(decode_grey(one).mean() for one in sent) > 150
+    assert not set(sent) & set(workload.banked_images)
 
 
 def test_a_wrong_answer_is_noticed(server: Server, client: Client) -> None:

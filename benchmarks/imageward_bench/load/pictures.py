@@ -1,4 +1,4 @@
-"""Pictures to send, cut from the photographs that scikit-image bundles.
+"""Pictures to send, cut from photographs: those that scikit-image bundles, or a folder's.
 
 Banked ones and others are cut from different photographs: a crop of a banked
 picture is one that the service is there to find.
@@ -7,6 +7,7 @@ picture is one that the service is there to find.
 from __future__ import annotations
 
 import functools
+from collections.abc import Sequence
 
 import cv2
 import numpy as np
@@ -30,23 +31,44 @@ Pixels = NDArray[np.uint8]
 
 
 def make_picture(
-    megapixels: float, kind: Format, quality: int, *, banked: bool, rng: np.random.Generator
+    megapixels: float,
+    kind: Format,
+    quality: int,
+    *,
+    banked: bool,
+    rng: np.random.Generator,
+    others: Sequence[bytes] = (),
 ) -> bytes:
-    """Return a picture of about so many megapixels, with enough detail to be told apart."""
-    names = BANKED_FROM if banked else OTHERS_FROM
+    """Return a picture of about so many megapixels, with enough detail to be told apart.
+
+    Args:
+        megapixels: of the picture; a photograph is enlarged to it where it is smaller.
+        kind: its format.
+        quality: of JPEG and WebP.
+        banked: whether it is cut from a photograph that is banked.
+        rng: chooses photograph and cut.
+        others: photographs that others are cut from; bundled ones if there are none.
+    """
     for _ in range(ATTEMPTS_MAX):
-        pixels = _crop(_photograph(names[rng.integers(len(names))]), rng)
+        if banked or not others:
+            names = BANKED_FROM if banked else OTHERS_FROM
+            whole = _bundled(names[rng.integers(len(names))])
+        else:
+            whole = _decoded(others[int(rng.integers(len(others)))])
+        pixels = _crop(whole, rng)
         image = _encode(_resize(pixels, megapixels), kind, quality)
         if hash_grey(decode_grey(image)).quality >= QUALITY_MIN:  # type: ignore[operator]
             return image
-    raise AssertionError("the bundled photographs have detail")
+    raise AssertionError("none of so many photographs has detail; give others")
 
 
 @functools.cache
-def _photograph(name: str) -> Pixels:
-    return np.asarray(
-        cv2.imdecode(np.frombuffer(photographs.read(name), np.uint8), cv2.IMREAD_COLOR), np.uint8
-    )
+def _bundled(name: str) -> Pixels:
+    return _decoded(photographs.read(name))
+
+
+def _decoded(image: bytes) -> Pixels:
+    return np.asarray(cv2.imdecode(np.frombuffer(image, np.uint8), cv2.IMREAD_COLOR), np.uint8)
 
 
 def _crop(pixels: Pixels, rng: np.random.Generator) -> Pixels:

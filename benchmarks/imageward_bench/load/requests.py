@@ -6,7 +6,7 @@ what the bank holds, and each says how many of its results must be a BLOCK.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -77,27 +77,35 @@ class Workload:
     banked_images: tuple[bytes, ...]
 
 
-def make_workload(mix: Mix, banked: Codes, seed: int) -> Workload:
+def make_workload(mix: Mix, banked: Codes, seed: int, others: Sequence[bytes] = ()) -> Workload:
     """Make the requests of a mix.
 
     Args:
         mix: what is sent.
         banked: uint8 (n, 32), hashes that the bank holds.
         seed: of all choices.
+        others: photographs that pictures without a match are cut from; bundled ones if there
+            are none.
     """
     images: list[bytes] = []
     pools = [
-        _make_pool(part, banked, np.random.default_rng([seed, place, _SALT]), images)
+        _make_pool(part, banked, np.random.default_rng([seed, place, _SALT]), images, others)
         for place, part in enumerate(mix.call)
     ]
     return Workload(tuple(pools), mix.shares, tuple(images))
 
 
-def _make_pool(part: Part, banked: Codes, rng: np.random.Generator, images: list[bytes]) -> Pool:
+def _make_pool(
+    part: Part,
+    banked: Codes,
+    rng: np.random.Generator,
+    images: list[bytes],
+    others: Sequence[bytes],
+) -> Pool:
     if part.kind == "echo":
         return Pool(part.kind, 1, (rng.bytes(40),), (0,))
     if part.carries_images:
-        made = [_image(part, number, rng, images) for number in range(IMAGES_POOL)]
+        made = [_image(part, number, rng, images, others) for number in range(IMAGES_POOL)]
     else:
         size = BATCHES_POOL if part.kind == "batch" else HASHES_POOL
         made = [_hashes(part, banked, rng) for _ in range(size)]
@@ -125,13 +133,19 @@ def near(code: Codes, radius_bits: int, rng: np.random.Generator) -> Codes:
 
 
 def _image(
-    part: Part, number: int, rng: np.random.Generator, images: list[bytes]
+    part: Part,
+    number: int,
+    rng: np.random.Generator,
+    images: list[bytes],
+    others: Sequence[bytes],
 ) -> tuple[bytes, int]:
     """Make a request with a picture, and note the picture where it is to be banked."""
     megapixels = part.megapixels[number % len(part.megapixels)]
     # Spread over the pool, so that every size has its share of matches.
     matches = int((number + 1) * part.matches + 1e-9) > int(number * part.matches + 1e-9)
-    picture = make_picture(megapixels, part.format, part.quality, banked=matches, rng=rng)
+    picture = make_picture(
+        megapixels, part.format, part.quality, banked=matches, rng=rng, others=others
+    )
     if matches:
         images.append(picture)
     if part.kind == "image-stream":

@@ -14,6 +14,7 @@ from imageward_bench.echo_server import echo_server
 from imageward_bench.filled_bank import TIMEOUT_S, Filling
 from imageward_bench.load.mix import Mix
 from imageward_bench.load.requests import Workload, make_workload
+from imageward_bench.photographs import other_half
 from imageward_bench.served import Served, elsewhere, lent, started
 from imageward_client import Client
 
@@ -30,7 +31,8 @@ class Choice:
         workers: its workers; None: its own default.
         flags: further flags of it.
         regional: whether these entries are whole fingerprints; else hashes alone.
-        photos: folder of the photographs that regional codes are made up from.
+        photos: folder of photographs: of half of them regional codes are made up, of the
+            others pictures are cut that are sent.
     """
 
     target: str = ""
@@ -58,7 +60,8 @@ class Session:
 def session(choice: Choice, mix: Mix, seed: int, console: Console) -> Iterator[Session]:
     """Prepare a server and a workload; what the workload needs banked is banked."""
     with _server(choice, mix, seed, console) as served:
-        workload = make_workload(mix, served.codes, seed)
+        others = other_half(choice.photos) if choice.photos else ()
+        workload = make_workload(mix, served.codes, seed, others)
         if not workload.banked_images:
             yield Session(served, workload)
             return
