@@ -176,6 +176,26 @@ def test_dead_rows_are_dropped_when_they_are_half(monkeypatch: pytest.MonkeyPatc
     assert search(tail, ZERO, 63).ids.tolist() == [0, 1, 3, 5, 7, 9, 99]
 
 
+def test_what_lives_is_counted_while_dead_rows_are_dropped(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A search looks at the count before it waits: at 0 it would find nothing."""
+    monkeypatch.setattr(tail_module, "DEAD_ROWS_MIN", 4)
+    tail, counts = Tail(256), list[int]()
+    tail.add(Block(np.arange(8), codes_at([*range(8)])))
+    note_rows = tail._note_rows
+
+    def counting(*rows: NDArray[np.int64]) -> None:
+        counts.append(len(tail))
+        note_rows(*rows)
+
+    monkeypatch.setattr(tail, "_note_rows", counting)
+    tail.withdraw(np.arange(5))
+
+    assert counts == [3]
+    assert tail.search(codes_at([0]), np.array([31])).ids.tolist() == [5, 6, 7]
+
+
 def test_the_last_row_can_be_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
     """A tail whose every code was withdrawn is empty, and takes codes again."""
     monkeypatch.setattr(tail_module, "DEAD_ROWS_MIN", 1)
