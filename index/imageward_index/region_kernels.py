@@ -230,30 +230,17 @@ def take_patch(
     half = (side - 1) / 2
     # Of a patch that is well inside no sample has to be looked at for the borders.
     reach = half * (abs(down_step) + abs(across_step)) + 1
-    if reach <= y <= rows - 1 - reach and reach <= x <= columns - 1 - reach:
-        for j in range(side):
-            v = j - half
-            for i in range(side):
-                u = i - half
-                patch[j, i] = sample_inside(
-                    pixels,
-                    start,
-                    columns,
-                    y + u * down_step + v * across_step,
-                    x + u * across_step - v * down_step,
-                )
-        return
+    inside = reach <= y <= rows - 1 - reach and reach <= x <= columns - 1 - reach
     for j in range(side):
         v = j - half
         for i in range(side):
             u = i - half
-            patch[j, i] = sample(
-                pixels,
-                start,
-                rows,
-                columns,
-                y + u * down_step + v * across_step,
-                x + u * across_step - v * down_step,
+            down = y + u * down_step + v * across_step
+            across = x + u * across_step - v * down_step
+            patch[j, i] = (
+                sample_inside(pixels, start, columns, down, across)
+                if inside
+                else sample(pixels, start, rows, columns, down, across)
             )
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import time
 
+import pytest
+
 from imageward_server.admission import Call, Priority
 from imageward_server.admission.expected import Expected
 
@@ -33,3 +35,20 @@ def test_who_does_not_come_is_forgotten() -> None:
     while expected.ahead_of(Priority.CHECK):
         pass
     assert expected.of(a_call("one")) == 0
+
+
+def test_who_came_is_not_forgotten_in_the_place_of_another(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """When the time of one that came is over, a later one of the same caller still counts."""
+    now = [0.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    expected, one = Expected(10), Call("M", "one", Priority.CHECK, 99.0)
+    expected.add(one)
+    expected.came(one)
+    now[0] = 5.0
+    expected.add(one)
+    now[0] = 11.0
+    assert (expected.of(one), expected.ahead_of(Priority.BULK)) == (1, 1)
+    now[0] = 16.0
+    assert (expected.of(one), expected.ahead_of(Priority.BULK)) == (0, 0)
