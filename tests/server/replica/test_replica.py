@@ -6,7 +6,7 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
@@ -22,11 +22,10 @@ from imageward_index.fingerprint import Fingerprint
 from imageward_index.pdq import PdqHash
 from imageward_index.picture import take_fingerprint
 from imageward_index.policy import Action, Policy
-from imageward_server.errors import RevisionNotReached, StoreUnavailable
+from imageward_server.errors import StoreUnavailable
 from imageward_server.replica import Replica
 from imageward_server.store import EntryRecord, EntrySource, EntryState, NewEntry, Store, feed
 from imageward_server.store.engine import sqlite_url, writing
-from imageward_server.store.records import FeedPage
 
 if TYPE_CHECKING:
     from conftest import MakeEntries
@@ -37,24 +36,6 @@ NOISE = np.random.default_rng(1).integers(0, 256, (64, 64), dtype=np.uint8)
 PARTS = take_fingerprint(NOISE).regional
 POLL_S = 0.01
 PATIENCE_S = 60.0
-WAITERS = 5
-
-
-@pytest.fixture
-def start_replica(tmp_path: Path) -> Iterator[Callable[[Store, float], Replica]]:
-    """Return a way to load a replica of a store."""
-    started: list[Replica] = []
-
-    def start(store: Store, poll_s: float) -> Replica:
-        replica = Replica(store, tmp_path / f"segments-{len(started)}", poll_s)
-        started.append(replica)
-        replica.load(lambda *_progress: None)
-        replica.follow()
-        return replica
-
-    yield start
-    for replica in started:
-        replica.stop()
 
 
 def insist_on_equality(replica: Replica, store: Store) -> None:
@@ -81,30 +62,25 @@ def insist_on_equality(replica: Replica, store: Store) -> None:
     }
 
 
-def fill(store: Store, make_entries: MakeEntries) -> tuple[int, ...]:
-    """Make a bank of ten entries, three of them withdrawn."""
-    store.create_bank("known", Policy())
-    ids = store.add_entries("known", "request 1", make_entries(10)).entry_ids
-    store.set_state(ids[:3], EntryState.WITHDRAWN)
-    return ids
-
-
 def test_a_replica_begins_with_the_whole_store(
     store: Store,
-    make_entries: MakeEntries,
+    fill: Callable[[], object],
     start_replica: Callable[[Store, float], Replica],
 ) -> None:
     """After loading, index, banks and revision are the store's."""
-    fill(store, make_entries)
+    fill()
     insist_on_equality(start_replica(store, NEVER_S), store)
 
 
 def test_loading_tells_how_far_it_is(
-    store: Store, make_entries: MakeEntries, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    store: Store,
+    fill: Callable[[], object],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
 ) -> None:
     """Progress begins at 0, ends at the number of active entries, and never falls."""
     monkeypatch.setattr(feed, "ROWS_PER_BLOCK", 3)
-    fill(store, make_entries)
+    fill()
     replica, reports = Replica(store, tmp_path / "segments", NEVER_S), list[tuple[str, int, int]]()
     replica.load(lambda *progress: reports.append(progress))
     replica.stop()
@@ -117,12 +93,12 @@ def test_loading_tells_how_far_it_is(
 
 def test_catching_up_applies_every_change(
     store: Store,
-    make_entries: MakeEntries,
+    fill: Callable[[], tuple[int, ...]],
     start_replica: Callable[[Store, float], Replica],
 ) -> None:
     """Additions, withdrawals, restorations and policies are seen once it caught up."""
     replica = start_replica(store, NEVER_S)
-    ids = fill(store, make_entries)
+    ids = fill()
     store.set_state(ids[:1], EntryState.ACTIVE)
     store.update_bank("known", lambda _: Policy(Action.LOG, 3))
     assert (len(replica.hashes), len(replica.banks), replica.revision) == (0, 0, 0)
@@ -158,7 +134,7 @@ def test_threads_that_catch_up_together_agree(
 
 def test_a_revision_is_told_after_its_changes_are_in(
     store: Store,
-    make_entries: MakeEntries,
+    fill: Callable[[], tuple[int, ...]],
     start_replica: Callable[[Store, float], Replica],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -176,7 +152,7 @@ def test_a_revision_is_told_after_its_changes_are_in(
 
     note("add")
     note("withdraw")
-    ids = fill(store, make_entries)
+    ids = fill()
     replica.catch_up()
     store.set_state(ids, EntryState.WITHDRAWN)
     replica.catch_up()
@@ -187,11 +163,11 @@ def test_a_revision_is_told_after_its_changes_are_in(
 def test_changes_of_another_process_appear(
     store: Store,
     url: str,
-    make_entries: MakeEntries,
+    fill: Callable[[], tuple[int, ...]],
     start_replica: Callable[[Store, float], Replica],
 ) -> None:
     """A replica that follows sees what a second process banks and withdraws."""
-    ids = fill(store, make_entries)
+    ids = fill()
     replica = start_replica(store, POLL_S)
     script = (
         "import sys\n"
@@ -215,12 +191,12 @@ def test_changes_of_another_process_appear(
 
 def test_a_replica_that_is_told_looks_at_once(
     store: Store,
-    make_entries: MakeEntries,
+    fill: Callable[[], object],
     start_replica: Callable[[Store, float], Replica],
 ) -> None:
     """It does not wait for its next poll, however often it is told."""
     replica = start_replica(store, NEVER_S)
-    fill(store, make_entries)
+    fill()
     for state in (EntryState.ACTIVE, EntryState.WITHDRAWN):
         replica.look()
         replica.wait_for(store.revision(), PATIENCE_S)
@@ -230,67 +206,15 @@ def test_a_replica_that_is_told_looks_at_once(
     insist_on_equality(replica, store)
 
 
-def test_who_waits_for_a_revision_reads_it(
-    store: Store,
-    make_entries: MakeEntries,
-    start_replica: Callable[[Store, float], Replica],
-) -> None:
-    """A change that nobody told of is there at once for whoever demands it."""
-    replica = start_replica(store, NEVER_S)
-    fill(store, make_entries)
-    replica.wait_for(store.revision(), 0.0)
-    insist_on_equality(replica, store)
-
-
-def test_one_read_serves_all_who_demand_a_revision(
-    url: str,
-    store: Store,
-    make_entries: MakeEntries,
-    start_replica: Callable[[Store, float], Replica],
-) -> None:
-    """Many who demand what does not exist yet cost the store one read, not one each."""
-    counting = CountingStore(url)
-    replica = start_replica(counting, NEVER_S)
-    replica._applying = turn = WatchedLock()  # type: ignore[assignment]
-    counting.reads = 0
-    with ThreadPoolExecutor(WAITERS) as threads:
-        with turn:
-            for _ in range(WAITERS):
-                threads.submit(replica.wait_for, 1, PATIENCE_S)
-            turn.see(turn.came, WAITERS)
-        turn.see(turn.left, WAITERS + 1)
-        reads = counting.reads
-        fill(store, make_entries)
-        replica.look()
-    counting.close()
-    assert reads == 1
-
-
-def test_a_store_that_fails_is_waited_for(
-    url: str,
-    store: Store,
-    make_entries: MakeEntries,
-    start_replica: Callable[[Store, float], Replica],
-) -> None:
-    """Who demands a revision while the store cannot be read has it when the store answers again."""
-    unreadable = UnreadableStore(url)
-    replica = start_replica(unreadable, POLL_S)
-    fill(store, make_entries)
-    unreadable.reads_to_fail = 3
-    replica.wait_for(store.revision(), PATIENCE_S)
-    assert unreadable.reads_to_fail == 0
-    unreadable.close()
-
-
 def test_the_others_are_told_of_own_changes_alone(
-    store: Store, make_entries: MakeEntries, tmp_path: Path
+    store: Store, fill: Callable[[], object], tmp_path: Path
 ) -> None:
     """Catching up after an own change tells them; following another's does not."""
     told: list[int] = []
     replica = Replica(store, tmp_path, NEVER_S, lambda: told.append(store.revision()))
     replica.load(lambda *_progress: None)
     replica.follow()
-    fill(store, make_entries)
+    fill()
     replica.look()
     replica.wait_for(store.revision(), PATIENCE_S)
     assert told == []
@@ -304,37 +228,14 @@ def _entries(store: Store) -> list[EntryRecord]:
     return store.list_entries(bank_number=None, state=None, after_id=0, limit=100)
 
 
-def test_waiting_for_a_revision_that_is_there_returns(
-    store: Store,
-    make_entries: MakeEntries,
-    start_replica: Callable[[Store, float], Replica],
-) -> None:
-    """A revision that was reached needs no time, not even some."""
-    fill(store, make_entries)
-    replica = start_replica(store, NEVER_S)
-    replica.wait_for(store.revision(), 0.0)
-    replica.wait_for(0, -1.0)
-
-
-@pytest.mark.parametrize("timeout_s", [-1.0, 0.0, 0.01])
-def test_a_revision_that_does_not_come_is_said(
-    store: Store, start_replica: Callable[[Store, float], Replica], timeout_s: float
-) -> None:
-    """When the time is over, the caller learns which revision is the last."""
-    replica = start_replica(store, NEVER_S)
-    with pytest.raises(RevisionNotReached) as refusal:
-        replica.wait_for(4, timeout_s)
-    assert refusal.value.metadata == {"revision": "0", "minimum_revision": "4"}
-
-
 def test_a_store_that_fails_for_a_while_is_followed_again(
     store: Store,
     url: str,
-    make_entries: MakeEntries,
+    fill: Callable[[], tuple[int, ...]],
     start_replica: Callable[[Store, float], Replica],
 ) -> None:
     """While the feed cannot be read, checks go on from memory; later the changes arrive."""
-    ids = fill(store, make_entries)
+    ids = fill()
     flaky = FlakyStore(url)
     replica = start_replica(flaky, POLL_S)
     with writing(store._engine) as connection:
@@ -372,67 +273,14 @@ class FlakyStore(Store):
         raise failure.value
 
 
-class CountingStore(Store):
-    """Counts the reads of its feed."""
-
-    reads = 0
-
-    def changes_after(self, revision: int) -> FeedPage | None:
-        """Read a page, and count it."""
-        self.reads += 1
-        return super().changes_after(revision)
-
-
-class UnreadableStore(Store):
-    """Cannot be read as often as it is told."""
-
-    reads_to_fail = 0
-
-    def changes_after(self, revision: int) -> FeedPage | None:
-        """Read a page, or fail."""
-        if self.reads_to_fail:
-            self.reads_to_fail -= 1
-            raise StoreUnavailable("the store does not answer; try again")
-        return super().changes_after(revision)
-
-
-class WatchedLock:
-    """A lock that tells how many came to it, and how many left it."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self.came, self.left = threading.Semaphore(0), threading.Semaphore(0)
-
-    def acquire(self, *, timeout: float) -> bool:
-        """Take it, or say that the time is over."""
-        self.came.release()
-        return self._lock.acquire(timeout=timeout)
-
-    def release(self) -> None:
-        """Leave it."""
-        self._lock.release()
-        self.left.release()
-
-    def see(self, told: threading.Semaphore, count: int) -> None:
-        """Return when so many came, or left."""
-        for _ in range(count):
-            assert told.acquire(timeout=PATIENCE_S)
-
-    def __enter__(self) -> None:
-        self._lock.acquire()
-
-    def __exit__(self, *_: object) -> None:
-        self.release()
-
-
 @pytest.mark.parametrize(
     "change", ["UPDATE head SET store_id = 'another'", "UPDATE head SET revision = revision - 1"]
 )
 def test_a_store_that_was_replaced_is_not_followed(
-    change: str, store: Store, make_entries: MakeEntries, tmp_path: Path
+    change: str, store: Store, fill: Callable[[], object], tmp_path: Path
 ) -> None:
     """Another name, or an earlier revision: it was restored, and what is loaded is not of it."""
-    fill(store, make_entries)
+    fill()
     replaced = threading.Event()
     replica = Replica(store, tmp_path, POLL_S, on_replaced=replaced.set)
     replica.load(lambda *_progress: None)
@@ -445,7 +293,7 @@ def test_a_store_that_was_replaced_is_not_followed(
 
 def test_a_stopped_replica_does_not_follow(
     store: Store,
-    make_entries: MakeEntries,
+    fill: Callable[[], object],
     start_replica: Callable[[Store, float], Replica],
     tmp_path: Path,
 ) -> None:
@@ -453,7 +301,7 @@ def test_a_stopped_replica_does_not_follow(
     replica = start_replica(store, POLL_S)
     replica.stop()
     replica.stop()
-    fill(store, make_entries)
+    fill()
     assert (replica.revision, replica._follower.is_alive()) == (0, False)
     Replica(store, tmp_path / "unloaded", POLL_S).stop()
 
