@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import ExitStack
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Annotated
 
 import typer
@@ -23,7 +23,7 @@ from imageward_bench.load import options as opt
 from imageward_bench.load.command import line, mix_of, reported_failures
 from imageward_bench.load.driver import Step
 from imageward_bench.load.figures import Figures
-from imageward_bench.load.measure import measure
+from imageward_bench.load.measure import is_disturbed, measure
 from imageward_bench.load.mix import Mix, Part
 from imageward_bench.load.processes import Generators, Setup
 from imageward_bench.load.session import Choice, Session, session
@@ -38,7 +38,26 @@ Errors = Annotated[
     float, typer.Option(help="Objective: share of calls without a right answer.", min=0, max=1)
 ]
 Concurrency = Annotated[int, typer.Option(help="Calls under way in the closed loop.", min=1)]
+CallsMin = Annotated[
+    int,
+    typer.Option(
+        help="A rate is measured for longer than --duration-s, at most 30 s, until so many "
+        "calls are due: of fewer than 500 no p99 can be told.",
+        min=0,
+    ),
+]
+RunsAgainMax = Annotated[
+    int,
+    typer.Option(
+        help="Runs, of a bank, that are made again where other processes or other machines "
+        "took much of this one meanwhile.",
+        min=0,
+    ),
+]
 Echo = Annotated[bool, typer.Option(help="Measure a plain gRPC echo beside the server.")]
+
+
+STEP_S_MAX = 30.0
 
 
 def capacity(
@@ -61,7 +80,9 @@ def capacity(
     processes: opt.Processes = 1,
     warmup_s: opt.WarmupS = 1.0,
     duration_s: opt.DurationS = 4.0,
+    calls_min: CallsMin = 500,
     repetitions: opt.Repetitions = 3,
+    runs_again_max: RunsAgainMax = 20,
     deadline_s: opt.DeadlineS = 2.0,
     seed: opt.Seed = 1,
     out: opt.Out = opt.OUT_DEFAULT,
@@ -71,6 +92,7 @@ def capacity(
     opt.require_use_of(photos, regional=regional)
     if smoke:
         bank_size, warmup_s, duration_s, repetitions = str(opt.SMOKE_BANK), 0.1, 0.4, 1
+        calls_min, runs_again_max = 0, 0
     sent = mix_of(mix, call, items, megapixels, matches)
     sizes = [0] if target else [opt.count_of(one) for one in bank_size.split(",")]
     objective = Objective(p99_ms, errors)
@@ -85,17 +107,27 @@ def capacity(
         "processes": processes,
         "warmup_s": warmup_s,
         "duration_s": duration_s,
+        "calls_min": calls_min,
         "deadline_s": deadline_s,
         "repetitions": repetitions,
+        "runs_again_max": runs_again_max,
         "seed": seed,
     }
     console, machine = Console(), describe()
-    step = Step(duration_s, deadline_s, concurrency=concurrency, seed=seed)
+    plan = Plan(
+        Step(duration_s, deadline_s, concurrency=concurrency, seed=seed),
+        warmup_s,
+        calls_min,
+        repetitions,
+        runs_again_max,
+        connections,
+        processes,
+    )
     found = []
     with reported_failures(console):
         for size in sizes:
             choice = Choice(target, size, workers, server_flag or (), regional, photos)
-            bench = Bench(sent, step, warmup_s, repetitions, (connections, processes), console)
+            bench = Bench(sent, plan, console)
             name = target or f"bank of {size:,} {'fingerprints' if regional else 'hashes'}"
             found.append(bench.find(choice, name, objective, echo=echo))
     record = make_record(settings, objective, found, machine)
@@ -107,29 +139,47 @@ def capacity(
     console.print(f"report in {out / 'capacity.md'}")
 
 
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How each server is measured.
+
+    Attributes:
+        step: how long, with which deadline, and how many calls at once in a closed loop.
+        warmup_s: not counted at first.
+        calls_min: due at each rate, or it is measured for longer.
+        repetitions: of every point.
+        runs_again_max: runs that may be made again, as others disturbed them.
+        connections: of all generator processes together.
+        processes: that generate.
+    """
+
+    step: Step
+    warmup_s: float
+    calls_min: int
+    repetitions: int
+    runs_again_max: int
+    connections: int
+    processes: int
+
+    def step_at(self, rate_per_s: float) -> Step:
+        """Return the step at a rate."""
+        until_enough_s = min(self.calls_min / rate_per_s, STEP_S_MAX)
+        duration_s = max(self.step.duration_s, until_enough_s)
+        return replace(self.step, rate_per_s=rate_per_s, concurrency=0, duration_s=duration_s)
+
+
 class Bench:
-    """Measures one server after the other in the same way.
+    """Measures one server.
 
     Args:
         sent: the mix of calls.
-        step: how long, with which deadline, and how many calls at once in a closed loop.
-        warmup_s: not counted at first.
-        repetitions: of every point.
-        spread: connections, and generator processes that share them.
+        plan: how.
         console: where progress is told.
     """
 
-    def __init__(
-        self,
-        sent: Mix,
-        step: Step,
-        warmup_s: float,
-        repetitions: int,
-        spread: tuple[int, int],
-        console: Console,
-    ) -> None:
-        self._sent, self._step, self._warmup_s = sent, step, warmup_s
-        self._repetitions, self._spread, self._console = repetitions, spread, console
+    def __init__(self, sent: Mix, plan: Plan, console: Console) -> None:
+        self._sent, self._plan, self._console = sent, plan, console
+        self._runs_again = 0
 
     def find(self, choice: Choice, name: str, objective: Objective, *, echo: bool) -> Found:
         """Find the knee of one server."""
@@ -147,15 +197,16 @@ class Bench:
             points = explore(at, estimate_per_s, objective)
             held = limit(points, objective)
             half = at(held.rate_per_s / 2) if held else None
-        ends = tuple(closed), tuple(echoed), tuple(points), half
+        ends = tuple(closed), tuple(echoed), tuple(points), half, self._runs_again
         return Found(name, choice.bank_size, choice.regional, *ends)
 
     def _ready(self, choice: Choice, sent: Mix, stack: ExitStack) -> tuple[Session, Generators]:
         if sent is not self._sent:
             choice = replace(choice, target="")
-        ready = stack.enter_context(session(choice, sent, self._step.seed, self._console))
-        connections, processes = self._spread
-        setup = Setup(ready.served.target, ready.workload, processes, connections)
+        ready = stack.enter_context(session(choice, sent, self._plan.step.seed, self._console))
+        setup = Setup(
+            ready.served.target, ready.workload, self._plan.processes, self._plan.connections
+        )
         return ready, stack.enter_context(Generators(setup))
 
     def _saturate(
@@ -166,24 +217,32 @@ class Bench:
     ) -> tuple[list[Figures], list[Figures]]:
         """Run closed loops, the echo's between ours, so that both meet the same machine."""
         closed, echoed = [], []
-        for _ in range(self._repetitions):
-            closed.append(self._run(ours, self._step))
+        for _ in range(self._plan.repetitions):
+            closed.append(self._run(ours, self._plan.step))
             self._console.print(f"{name}, closed loop: {line(closed[-1])}")
             if plain is not None:
-                echoed.append(self._run(plain, self._step))
+                echoed.append(self._run(plain, self._plan.step))
                 self._console.print(f"gRPC echo, closed loop: {line(echoed[-1])}")
         return closed, echoed
 
     def _at(self, ours: tuple[Session, Generators], rate_per_s: float, name: str) -> Point:
-        step = replace(self._step, rate_per_s=rate_per_s, concurrency=0)
-        point = Point(rate_per_s, tuple(self._runs(ours, step)))
+        point = Point(rate_per_s, tuple(self._runs(ours, self._plan.step_at(rate_per_s))))
         self._console.print(f"{name}: {line(point.median)}")
         return point
 
     def _runs(self, ours: tuple[Session, Generators], step: Step) -> Iterator[Figures]:
-        for number in range(self._repetitions):
+        for number in range(self._plan.repetitions):
             yield self._run(ours, replace(step, seed=step.seed + number))
 
     def _run(self, against: tuple[Session, Generators], step: Step) -> Figures:
+        """Measure a step, and again while others disturb it, as often as the plan allows."""
         ready, generators = against
-        return measure(generators, step, self._warmup_s, ready.items, ready.served.pid).figures
+        while True:
+            run = measure(generators, step, self._plan.warmup_s, ready.items, ready.served.pid)
+            figures = run.figures
+            if not is_disturbed(figures) or self._runs_again == self._plan.runs_again_max:
+                return figures
+            self._runs_again += 1
+            self._console.print(
+                f"again: others took {figures.others_cpu + figures.stolen_cpu:.2f} cores meanwhile"
+            )

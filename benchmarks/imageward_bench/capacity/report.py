@@ -17,7 +17,7 @@ from imageward_bench.capacity.sizing import (
     regional_bytes,
 )
 from imageward_bench.load.figures import Figures
-from imageward_bench.load.measure import warnings_of
+from imageward_bench.load.measure import OTHERS_CPU_MAX, Doubt, doubts_of
 from imageward_bench.report.page import head, table, warned
 from imageward_bench.report.record import Measure, Record
 
@@ -36,6 +36,7 @@ class Found:
         echo: those of the plain gRPC echo beside it; empty where it was left out.
         points: by rate.
         half: the point at half of the limit; None where nothing holds the objective.
+        runs_again: runs that were not counted, as others disturbed them.
     """
 
     name: str
@@ -45,6 +46,7 @@ class Found:
     echo: tuple[Figures, ...]
     points: tuple[Point, ...]
     half: Point | None
+    runs_again: int = 0
 
 
 def make_record(
@@ -61,9 +63,7 @@ def make_record(
         {
             "objective": str(objective),
             "banks": [asdict(one) for one in found],
-            "warnings": [
-                said for one in found for point in one.points for said in _warnings(point)
-            ],
+            "warnings": [said for one in found for said in _warnings(one)],
         },
         machine,
     )
@@ -133,8 +133,20 @@ def _rates(name: str, repetitions: Sequence[Figures]) -> Measure:
     return Measure(name, "1/s", "higher", tuple(one.goodput_per_s for one in repetitions))
 
 
-def _warnings(point: Point) -> list[str]:
-    return [f"at {point.rate_per_s:,.0f}/s {said}" for said in warnings_of(point.median)]
+def _warnings(one: Found) -> list[str]:
+    """Say each reason for doubt once, with the rate where it weighs most."""
+    worst: dict[str, tuple[Doubt, Point]] = {}
+    rates: dict[str, int] = {}
+    for point in one.points:
+        for doubt in doubts_of(point.median):
+            rates[doubt.kind] = rates.get(doubt.kind, 0) + 1
+            if doubt.kind not in worst or doubt.amount > worst[doubt.kind][0].amount:
+                worst[doubt.kind] = doubt, point
+    return [
+        f"{one.name}, at {rates[kind]} of {len(one.points)} rates, most at "
+        f"{point.rate_per_s:,.0f}/s: {doubt.said}"
+        for kind, (doubt, point) in worst.items()
+    ]
 
 
 def _page(record: Record, objective: Objective, found: Sequence[Found]) -> str:
@@ -143,11 +155,19 @@ def _page(record: Record, objective: Objective, found: Sequence[Found]) -> str:
             head("imageward-bench capacity", record.machine, record.settings),
             f"Objective: {objective}. The limit is the highest rate that holds it.\n",
             table(SUMMARY_NAMES, [summary_row(one, objective) for one in found]),
+            *(_runs_again(one) for one in found if one.runs_again),
             "![latency against rate](capacity.png)\n",
             *(_rate_table(one) for one in found),
             _sizing(objective, found),
             warned(record.details["warnings"]),
         ]
+    )
+
+
+def _runs_again(one: Found) -> str:
+    return (
+        f"{one.name}: {one.runs_again} runs in which others took over {OTHERS_CPU_MAX:g} cores of "
+        "the machine were made again and do not count.\n"
     )
 
 
@@ -161,6 +181,7 @@ def _rate_table(one: Found) -> str:
                 figures.goodput_per_s,
                 *(figures.latency_ms.get(name) for name in PERCENTILES),
                 f"{figures.errors_share:.2%}",
+                figures.lag_ms_p99,
                 figures.server.cpu_cores,
                 f"{figures.generator_cpu:.0%}",
                 figures.others_cpu,
@@ -168,7 +189,14 @@ def _rate_table(one: Found) -> str:
             ]
         )
     names = ["offered, calls/s", "goodput", *(f"{name}, ms" for name in PERCENTILES)]
-    names += ["errors", "server, cores", "generator", "others, cores", "stolen, cores"]
+    names += [
+        "errors",
+        "begun late, p99, ms",
+        "server, cores",
+        "generator",
+        "others, cores",
+        "stolen, cores",
+    ]
     return f"## {one.name}\n\n{table(names, rows)}"
 
 

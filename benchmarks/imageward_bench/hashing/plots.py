@@ -1,4 +1,4 @@
-"""The picture of the hash benchmark: a check's stages beside what peers take."""
+"""The picture of the hash benchmark: a check beside what peers take, and its stages."""
 
 from __future__ import annotations
 
@@ -15,37 +15,38 @@ from imageward_bench.report.style import DPI, STYLES, log_scale
 if TYPE_CHECKING:
     from imageward_bench.hashing.report import Case
 
-WIDTH_INCHES, ROW_INCHES, MARGIN_INCHES = 8.0, 0.9, 1.4
-# Rows are 1 apart.
-LETTER_ABOVE, LETTER_STEP = 0.16, 0.15
+WIDTH_INCHES, ROW_INCHES, MARGIN_INCHES = 11.0, 0.6, 2.0
+HATCHES = ("", "//", "..")
+LEGEND_COLUMNS = 2
 
 
 def plot_hash(cases: Sequence[Case], path: Path) -> None:
-    """Draw the milliseconds of each engine, and of each stage of a check, for each case."""
+    """Draw the milliseconds of each engine, and beside them the stages of a check."""
     figure = Figure(
         figsize=(WIDTH_INCHES, MARGIN_INCHES + ROW_INCHES * len(cases)), layout="constrained"
     )
-    axes = figure.subplots()
-    engines = list(cases[0].times_ms)
-    stages = list(cases[0].stages_ms)
+    engines, stages = figure.subplots(1, 2, sharey=True, width_ratios=(3, 2))
     rows = np.arange(len(cases))[::-1]
-    for place, engine in enumerate(engines):
-        color, marker = STYLES[place]
+    for (color, marker), engine in zip(STYLES, cases[0].times_ms, strict=False):
         medians = [case.median_ms(engine) for case in cases]
-        axes.plot(medians, rows, marker, color=color, markersize=8, label=engine)
-    for place, (stage, letter) in enumerate(zip(stages, "dhr", strict=True)):
-        # Stages that take about as long would be written over each other on one line.
-        above = LETTER_ABOVE + LETTER_STEP * place
-        for row, case in zip(rows, cases, strict=True):
-            at = statistics.median(case.stages_ms[stage])
-            axes.text(at, row + above, letter, ha="center", fontsize="small")
-    axes.set_yticks(rows, [case.name for case in cases])
-    axes.set(
+        engines.plot(medians, rows, marker, color=color, markersize=8, label=engine)
+    engines.set(
         xscale="log",
-        xlabel="milliseconds an image, one thread (d, h, r: decode, hash, regions of a check)",
+        xlabel="milliseconds an image, one thread",
         ylim=(-0.6, len(cases) - 0.4),
     )
-    log_scale(axes.xaxis)
-    axes.grid(visible=True, which="major", alpha=0.3)
-    axes.legend(frameon=False, loc="center left", bbox_to_anchor=(1.01, 0.5))
+    engines.set_yticks(rows, [case.name for case in cases])
+    log_scale(engines.xaxis)
+    before = np.zeros(len(cases))
+    for (color, _), hatch, stage in zip(STYLES, HATCHES, cases[0].stages_ms, strict=False):
+        took = np.array([statistics.median(case.stages_ms[stage]) for case in cases])
+        stages.barh(rows, took, 0.5, before, color=color, hatch=hatch, ec="white", label=stage)
+        before += took
+    stages.set_xlabel("milliseconds of a check by imageward")
+    for axes in (engines, stages):
+        axes.grid(visible=True, which="major", alpha=0.3)
+        axes.set_axisbelow(True)
+        axes.legend(
+            frameon=False, loc="upper center", bbox_to_anchor=(0.5, -0.22), ncols=LEGEND_COLUMNS
+        )
     figure.savefig(path, dpi=DPI)

@@ -6,6 +6,7 @@ import os
 import threading
 import time
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from imageward_bench.load.driver import Step
 from imageward_bench.load.figures import Figures, Resources, Used, figures_of
@@ -60,32 +61,61 @@ def measure(
     return Repetition(samples, figures_of(samples, items, window_s, watch.used()), window_s)
 
 
-def warnings_of(figures: Figures) -> list[str]:
-    """Say what makes the figures doubtful."""
+class Doubt(NamedTuple):
+    """A reason not to trust figures.
+
+    Attributes:
+        kind: the same for the same reason.
+        amount: how much of it; more is worse.
+        said: in words.
+    """
+
+    kind: str
+    amount: float
+    said: str
+
+
+def doubts_of(figures: Figures) -> list[Doubt]:
+    """Find what makes the figures doubtful."""
     found = []
     if figures.generator_cpu > GENERATOR_CPU_MAX:
-        found.append(
+        said = (
             f"the generator took {figures.generator_cpu:.0%} of a core: it may be what is "
             "measured; use more --processes, or another machine"
         )
+        found.append(Doubt("generator", figures.generator_cpu, said))
     if figures.lag_ms_p99 > LAG_MS_MAX:
-        found.append(
+        said = (
             f"1 call in 100 was begun {figures.lag_ms_p99:.1f} ms late or more, which counts as "
             "latency: generator and server share too few cores"
         )
+        found.append(Doubt("late", figures.lag_ms_p99, said))
     if figures.others_cpu > OTHERS_CPU_MAX:
-        found.append(
+        said = (
             f"other processes took {figures.others_cpu:.1f} cores of this machine meanwhile: "
             "the figures are lower than on a quiet one"
         )
+        found.append(Doubt("others", figures.others_cpu, said))
     if figures.stolen_cpu > OTHERS_CPU_MAX:
-        found.append(
+        said = (
             f"the hypervisor gave {figures.stolen_cpu:.1f} cores of this machine to others "
             "meanwhile: the figures are lower than on one by itself"
         )
+        found.append(Doubt("stolen", figures.stolen_cpu, said))
     if figures.wrong:
-        found.append(f"{figures.wrong} answers were not as they must be")
+        said = f"{figures.wrong} answers were not as they must be"
+        found.append(Doubt("wrong", figures.wrong, said))
     return found
+
+
+def warnings_of(figures: Figures) -> list[str]:
+    """Say what makes the figures doubtful."""
+    return [doubt.said for doubt in doubts_of(figures)]
+
+
+def is_disturbed(figures: Figures) -> bool:
+    """Say whether others took so much of the machine that another run would tell more."""
+    return max(figures.others_cpu, figures.stolen_cpu) > OTHERS_CPU_MAX
 
 
 class _Watch:
