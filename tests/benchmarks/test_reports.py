@@ -5,17 +5,26 @@ from __future__ import annotations
 import inspect
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
+from rich.console import Console
 from typer.testing import CliRunner
 
+from imageward_bench.capacity import command as capacity_command
+from imageward_bench.capacity.command import Bench, Plan
 from imageward_bench.capacity.knee import Objective, Point, explore, limit
+from imageward_bench.capacity.report import Found, make_record
 from imageward_bench.capacity.sizing import need
 from imageward_bench.cli import app
 from imageward_bench.everything import GOALS, parts_of
+from imageward_bench.load.driver import Step
 from imageward_bench.load.figures import Figures, Resources
+from imageward_bench.load.mix import Mix, Part
 from imageward_bench.peers.run import judge
 from imageward_bench.report.compare import compare_measures, interval
 from imageward_bench.report.page import shown, table
@@ -23,6 +32,15 @@ from imageward_bench.report.record import Measure, Record, UnreadableRecord, rea
 from imageward_bench.soak.report import rise_of
 
 OBJECTIVE = Objective(p99_ms=20, errors_share=0.001)
+PLAN = Plan(
+    Step(4.0, 2.0),
+    warmup_s=0.0,
+    calls_min=500,
+    repetitions=1,
+    again_s=9.0,
+    connections=1,
+    processes=1,
+)
 
 
 def _figures(rate: float, p99_ms: float, *, achieved: float | None = None) -> Figures:
@@ -72,6 +90,58 @@ def test_a_lucky_rate_beyond_the_knee_is_no_capacity() -> None:
     held = limit(points, OBJECTIVE)
     assert held is not None
     assert held.rate_per_s == 1
+
+
+@pytest.mark.parametrize(
+    ("rate_per_s", "duration_s"), [(5, 30.0), (25, 20.0), (100, 5.0), (125, 4.0), (1000, 4.0)]
+)
+def test_a_low_rate_is_measured_for_longer(rate_per_s: float, duration_s: float) -> None:
+    """Until 500 calls are due, for 30 s at most, and never for less than was asked for."""
+    step = PLAN.step_at(rate_per_s)
+    assert (step.rate_per_s, step.concurrency) == (rate_per_s, 0)
+    assert step.duration_s == duration_s
+
+
+@pytest.mark.parametrize(
+    ("stolen", "others", "counted"),
+    [
+        ([0.04], [0.04], 0),
+        ([0.5, 0.04], [0.0, 0.0], 1),
+        ([0.0, 0.0], [0.5, 0.04], 1),
+        ([0.5, 0.5, 0.5], [0.0, 0.0, 0.0], 2),
+    ],
+)
+def test_disturbed_runs_are_made_again(
+    stolen: list[float], others: list[float], counted: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first that others left alone counts, or else the one after the time is used up.
+
+    What other machines take cannot be had at will, so the measurements are made up.
+    """
+    runs = [
+        replace(_figures(number, 1), stolen_cpu=one, others_cpu=other)
+        for number, (one, other) in enumerate(zip(stolen, others, strict=True))
+    ]
+    made = iter(runs)
+    monkeypatch.setattr(
+        capacity_command, "measure", lambda *_arguments: SimpleNamespace(figures=next(made))
+    )
+    bench = Bench(Mix(call=(Part(kind="hash"),)), PLAN, Console(quiet=True))
+    session: Any = SimpleNamespace(items=(1,), served=SimpleNamespace(pid=None))
+    generators: Any = None
+    assert bench._run((session, generators), PLAN.step) is runs[counted]
+    assert list(made) == []
+
+
+def test_each_reason_for_doubt_is_told_once() -> None:
+    """With how many rates it is of, and the rate where it weighs most."""
+    points = tuple(
+        Point(rate, (replace(_figures(rate, 1), lag_ms_p99=late),))
+        for rate, late in ((100.0, 0.5), (200.0, 9.0), (300.0, 2.0))
+    )
+    found = Found("a bank", 0, regional=False, closed=(), echo=(), points=points, half=None)
+    (said,) = make_record({}, OBJECTIVE, [found], {}).details["warnings"]
+    assert said.startswith("a bank, at 2 of 3 rates, most at 200/s: 1 call in 100 was begun 9.0 ms")
 
 
 def test_sizes_grow_with_processes_and_share_files() -> None:

@@ -46,11 +46,12 @@ CallsMin = Annotated[
         min=0,
     ),
 ]
-RunsAgainMax = Annotated[
-    int,
+AgainS = Annotated[
+    float,
     typer.Option(
-        help="Runs, of a bank, that are made again where other processes or other machines "
-        "took much of this one meanwhile.",
+        "--again-s",
+        help="Seconds, for each bank, for making runs again in which other processes or other "
+        "machines took of this one.",
         min=0,
     ),
 ]
@@ -82,7 +83,7 @@ def capacity(
     duration_s: opt.DurationS = 4.0,
     calls_min: CallsMin = 500,
     repetitions: opt.Repetitions = 3,
-    runs_again_max: RunsAgainMax = 20,
+    again_s: AgainS = 180.0,
     deadline_s: opt.DeadlineS = 2.0,
     seed: opt.Seed = 1,
     out: opt.Out = opt.OUT_DEFAULT,
@@ -92,7 +93,7 @@ def capacity(
     opt.require_use_of(photos, regional=regional)
     if smoke:
         bank_size, warmup_s, duration_s, repetitions = str(opt.SMOKE_BANK), 0.1, 0.4, 1
-        calls_min, runs_again_max = 0, 0
+        calls_min, again_s = 0, 0.0
     sent = mix_of(mix, call, items, megapixels, matches)
     sizes = [0] if target else [opt.count_of(one) for one in bank_size.split(",")]
     objective = Objective(p99_ms, errors)
@@ -110,7 +111,7 @@ def capacity(
         "calls_min": calls_min,
         "deadline_s": deadline_s,
         "repetitions": repetitions,
-        "runs_again_max": runs_again_max,
+        "again_s": again_s,
         "seed": seed,
     }
     console, machine = Console(), describe()
@@ -119,7 +120,7 @@ def capacity(
         warmup_s,
         calls_min,
         repetitions,
-        runs_again_max,
+        again_s,
         connections,
         processes,
     )
@@ -148,7 +149,7 @@ class Plan:
         warmup_s: not counted at first.
         calls_min: due at each rate, or it is measured for longer.
         repetitions: of every point.
-        runs_again_max: runs that may be made again, as others disturbed them.
+        again_s: how long all runs together may take that others disturbed.
         connections: of all generator processes together.
         processes: that generate.
     """
@@ -157,7 +158,7 @@ class Plan:
     warmup_s: float
     calls_min: int
     repetitions: int
-    runs_again_max: int
+    again_s: float
     connections: int
     processes: int
 
@@ -179,7 +180,7 @@ class Bench:
 
     def __init__(self, sent: Mix, plan: Plan, console: Console) -> None:
         self._sent, self._plan, self._console = sent, plan, console
-        self._runs_again = 0
+        self._runs_again, self._again_s = 0, 0.0
 
     def find(self, choice: Choice, name: str, objective: Objective, *, echo: bool) -> Found:
         """Find the knee of one server."""
@@ -240,8 +241,10 @@ class Bench:
         while True:
             run = measure(generators, step, self._plan.warmup_s, ready.items, ready.served.pid)
             figures = run.figures
-            if not is_disturbed(figures) or self._runs_again == self._plan.runs_again_max:
+            with_this_s = self._again_s + step.duration_s + self._plan.warmup_s
+            if not is_disturbed(figures) or with_this_s > self._plan.again_s:
                 return figures
+            self._again_s = with_this_s
             self._runs_again += 1
             self._console.print(
                 f"again: others took {figures.others_cpu + figures.stolen_cpu:.2f} cores meanwhile"
