@@ -67,6 +67,15 @@ def test_constant_arrivals_are_even_over_all_processes(processes: int) -> None:
     assert np.sort(np.concatenate(parts)).tolist() == (np.arange(100) * 20_000_000).tolist()
 
 
+def test_bursts_are_as_many_as_constant_arrivals() -> None:
+    """What is due within 10 ms comes at its beginning: 3 and 4 in turn at 350 a second."""
+    moments, calls = np.unique(
+        arrivals_ns("bursts", 350, 1.0, Share(0, 1), SEED), return_counts=True
+    )
+    assert moments.tolist() == list(range(0, 1_000_000_000, 10_000_000))
+    assert calls.tolist() == [4, 3] * 50
+
+
 def test_poisson_arrivals_have_the_rate_and_its_spread() -> None:
     """Their gaps have the mean of the rate and, as such gaps have, a deviation as large."""
     parts = [arrivals_ns("poisson", 1000, 60.0, Share(number, 2), SEED) for number in range(2)]

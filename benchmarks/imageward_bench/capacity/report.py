@@ -137,13 +137,14 @@ def _warnings(one: Found) -> list[str]:
     """Say each reason for doubt once, with the rate where it weighs most."""
     worst: dict[str, tuple[Doubt, Point]] = {}
     rates: dict[str, int] = {}
-    for point in one.points:
+    measured = (*one.points, one.half) if one.half else one.points
+    for point in measured:
         for doubt in doubts_of(point.median):
             rates[doubt.kind] = rates.get(doubt.kind, 0) + 1
             if doubt.kind not in worst or doubt.amount > worst[doubt.kind][0].amount:
                 worst[doubt.kind] = doubt, point
     return [
-        f"{one.name}, at {rates[kind]} of {len(one.points)} rates, most at "
+        f"{one.name}, at {rates[kind]} of {len(measured)} rates, most at "
         f"{point.rate_per_s:,.0f}/s: {doubt.said}"
         for kind, (doubt, point) in worst.items()
     ]

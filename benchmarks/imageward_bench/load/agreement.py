@@ -2,7 +2,9 @@
 
 Both send the same echo at the same rate over as many connections to the same server,
 turn by turn. h2load knows neither percentiles nor intended times, so the rates and the
-mean latencies are compared, at a rate at which nothing queues.
+mean latencies are compared. Each of its connections sends every 10 ms what has become due, all
+of them in one moment, so that calls wait for each other: ours come in the same bursts here,
+and count from when they were begun.
 """
 
 from __future__ import annotations
@@ -21,7 +23,8 @@ from rich.console import Console
 
 from imageward_bench.load import options as opt
 from imageward_bench.load.driver import Step
-from imageward_bench.load.measure import measure
+from imageward_bench.load.figures import within
+from imageward_bench.load.measure import Repetition, measure
 from imageward_bench.load.mix import Mix, Part
 from imageward_bench.load.processes import Generators, Setup
 from imageward_bench.load.session import Choice, Session, session
@@ -54,15 +57,15 @@ def agree(
     if program is None:
         console.print("h2load is not installed: it is in Debian's package nghttp2-client")
         return
-    step = Step(duration_s, DEADLINE_S, rate_per_s=rate, seed=seed)
+    step = Step(duration_s, DEADLINE_S, rate_per_s=rate, arrivals="bursts", seed=seed)
     ours: list[tuple[float, float]] = []
     theirs: list[tuple[float, float]] = []
     with session(Choice(), Mix(call=(Part(kind="echo"),)), seed, console) as ready:
         setup = Setup(ready.served.target, ready.workload, connections=connections)
         with Generators(setup) as generators:
             for _ in range(repetitions):
-                figures = measure(generators, step, WARMUP_S, (1,), None).figures
-                ours.append((figures.achieved_per_s, figures.latency_ms["mean"]))
+                run = measure(generators, step, WARMUP_S, (1,), None)
+                ours.append((run.figures.achieved_per_s, _mean_ms(run)))
                 theirs.append(_h2load(program, ready, step, connections))
                 console.print(f"ours {_told(ours[-1])}, h2load {_told(theirs[-1])}")
     rates = (_rates("imageward-bench", ours), _rates("h2load", theirs))
@@ -94,6 +97,13 @@ def _compared(pairs: Mapping[str, tuple[Measure, Measure]]) -> str:
         rows.append([name, mine.median, other.median, f"{ratio:.3f}", said])
     names = ["median of repetitions", "imageward-bench", "h2load", "ratio", ""]
     return table(names, rows)
+
+
+def _mean_ms(run: Repetition) -> float:
+    """Return the mean latency from when calls were begun: how late they were is left out."""
+    calls = within(run.samples, run.window_s)
+    timed = calls.where(calls.timed)
+    return float((timed.latency_ns - timed.lag_ns).mean()) / 1e6
 
 
 def _rates(who: str, told: list[tuple[float, float]]) -> Measure:

@@ -8,7 +8,9 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-Arrivals = Literal["constant", "poisson"]
+Arrivals = Literal["constant", "poisson", "bursts"]
+# h2load looks at its schedule as often, and sends at once what has become due.
+BURST_NS = 10_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,12 +27,13 @@ def arrivals_ns(
     """Return a process's arrivals, in nanoseconds after the start, ascending.
 
     Constant arrivals are dealt out one by one, so that all processes together are as
-    even as one would be. Poisson arrivals of a process are independent of the others':
-    their sum is Poisson again.
+    even as one would be. Bursts are those, a hundredth of a second's together. Poisson
+    arrivals of a process are independent of the others': their sum is Poisson again.
     """
-    if kind == "constant":
+    if kind != "poisson":
         numbers = np.arange(share.number, int(rate_per_s * duration_s), share.count)
-        return (numbers * (1e9 / rate_per_s)).astype(np.int64)
+        even = (numbers * (1e9 / rate_per_s)).astype(np.int64)
+        return even // BURST_NS * BURST_NS if kind == "bursts" else even
     rng = np.random.default_rng([seed, share.number])
     mean_s = share.count / rate_per_s
     expected = duration_s / mean_s
