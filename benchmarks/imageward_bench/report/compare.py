@@ -18,7 +18,7 @@ import numpy as np
 import typer
 from rich.console import Console
 from rich.table import Table
-from scipy import stats
+from scipy.special import stdtrit
 
 from imageward_bench.report.option import JsonFile
 from imageward_bench.report.page import shown
@@ -91,7 +91,7 @@ def interval(
     freedom = total**2 / sum(
         error**2 / (len(one) - 1) for error, one in zip(errors, logs, strict=True)
     )
-    reach = float(stats.t.ppf((1 + CONFIDENCE) / 2, freedom)) * math.sqrt(total)
+    reach = float(stdtrit(freedom, (1 + CONFIDENCE) / 2)) * math.sqrt(total)
     return math.exp(middle - reach), math.exp(middle + reach)
 
 
