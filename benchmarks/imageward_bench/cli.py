@@ -25,6 +25,7 @@ from imageward_bench.hashing.command import hash_images
 from imageward_bench.index_bench import index
 from imageward_bench.load.agreement import agree
 from imageward_bench.load.command import load
+from imageward_bench.load.options import SMOKE_BANK
 from imageward_bench.lookups import lookups
 from imageward_bench.metrics_cost import metrics_cost
 from imageward_bench.overload_command import overload
@@ -80,7 +81,7 @@ def restart(
     """Measure the time from start to SERVING, with and without segments, and shared memory."""
     plan = restart_run.Plan(int(float(count)), seed)
     if smoke:
-        plan = restart_run.Plan(20_000, seed, starts=1, servers=2)
+        plan = restart_run.Plan(SMOKE_BANK, seed, starts=1, servers=2)
     restart_run.run(Console(), plan, report)
 
 

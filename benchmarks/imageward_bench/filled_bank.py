@@ -15,7 +15,6 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -24,10 +23,8 @@ from rich.console import Console
 from rich.progress import track
 
 from imageward_bench.made_up import MadeUp
-from imageward_bench.patience import admitted
 from imageward_bench.photographs import read_folder
 from imageward_bench.server_process import ServerProcess
-from imageward_client import Client
 from imageward_index.fingerprint import Fingerprint
 from imageward_index.pdq import PdqHash
 from imageward_index.policy import Policy
@@ -100,17 +97,6 @@ def copy_of_filled(filling: Filling, console: Console) -> Iterator[Path]:
         folder = Path(name) / "data"
         shutil.copytree(kept, folder, copy_function=_link_segments)
         yield folder
-
-
-def fill(client: Client, count: int, seed: int, console: Console) -> None:
-    """Bank so many random hashes."""
-    client.create_bank(BANK)
-    firsts = range(0, count, BATCH)
-    for first in track(firsts, f"banking {count:,} random hashes", console=console):
-        codes = batch_codes(seed, first, min(BATCH, count - first))
-        hashes = [code.tobytes() for code in codes]
-        request_id = f"fill-{seed}-{first}"
-        admitted(partial(client.add_entries, BANK, hashes=hashes, request_id=request_id))
 
 
 def settle(folder: Path) -> None:

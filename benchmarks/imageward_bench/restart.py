@@ -1,6 +1,6 @@
 """How long a server takes from its start to SERVING, and what its processes share.
 
-1. bank so many random hashes through the client
+1. a bank of so many random hashes, with segments
 2. restart: segments are mapped, newer changes replayed
 3. start several servers on the same folder: what each holds alone, what all share
 4. restart without segments: the store is read, the segments are built
@@ -11,7 +11,6 @@ from __future__ import annotations
 import json
 import shutil
 import statistics
-import tempfile
 import time
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -19,11 +18,10 @@ from pathlib import Path
 
 from rich.console import Console
 
-from imageward_bench.filled_bank import TIMEOUT_S, fill, settle
+from imageward_bench.filled_bank import Filling, copy_of_filled
 from imageward_bench.machine import describe
 from imageward_bench.process_tree import look, resident_bytes
 from imageward_bench.server_process import ServerProcess
-from imageward_client import Client
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,13 +43,8 @@ class Plan:
 
 def run(console: Console, plan: Plan, report: Path | None) -> None:
     """Measure, print, and write the figures as JSON where asked."""
-    with tempfile.TemporaryDirectory(prefix="imageward-restart-", dir="/var/tmp") as name:
-        folder = Path(name)
+    with copy_of_filled(Filling(plan.count, plan.seed), console) as folder:
         server = ServerProcess(folder)
-        with server:
-            with Client(server.target, timeout_s=TIMEOUT_S) as client:
-                fill(client, plan.count, plan.seed, console)
-            settle(folder)
         figures: dict[str, object] = {"entries": plan.count, "seed": plan.seed}
         figures["restart_s"] = _median_start_s(server, plan.starts)
         figures |= _shared(folder, plan.servers)
