@@ -23,8 +23,8 @@ Regional = Annotated[
 Photos = Annotated[
     Path | None,
     typer.Option(
-        help="Of --regional: photographs to make codes up from, one half, and to send, the "
-        "other; scikit-image's own without.",
+        help="Photographs for banks of whole fingerprints: codes are made up from one half, the "
+        "other is sent; scikit-image's own without.",
         exists=True,
         file_okay=False,
     ),
