@@ -26,7 +26,7 @@ from imageward_bench.load.driver import Step
 from imageward_bench.load.figures import Figures, Resources
 from imageward_bench.load.mix import Mix, Part
 from imageward_bench.peers.run import judge
-from imageward_bench.report.compare import compare_measures, interval
+from imageward_bench.report.compare import compare_measures, differences, interval
 from imageward_bench.report.page import shown, table
 from imageward_bench.report.record import Measure, Record, UnreadableRecord, read_record
 from imageward_bench.soak.report import rise_of
@@ -205,6 +205,21 @@ def test_compare_is_a_gate(tmp_path: Path, after: tuple[float, ...], code: int) 
     ended = CliRunner().invoke(app, words)
     assert ended.exit_code == code
     assert json.loads(told.read_text())[0]["worse"] is bool(code)
+
+
+def test_a_longer_run_is_of_the_same_thing() -> None:
+    """Records differ in what was sent and on what, not in how long it was measured."""
+    short = {"sent": "hash", "repetitions": 1, "calls_min": 0, "again_s": 0.0}
+    long = {"sent": "hash", "repetitions": 3, "duration_s": 4.0, "calls_min": 500, "again_s": 180.0}
+    records = [
+        Record("capacity", settings, (), {}, {"cpu": cpu})
+        for settings, cpu in ((short, "one"), (long, "one"), ({"sent": "image"}, "other"))
+    ]
+    assert differences(records[0], records[1]) == []
+    assert differences(records[1], records[2]) == [
+        "sent: hash and image",
+        "the processors are not the same",
+    ]
 
 
 def test_what_is_no_record_is_refused(tmp_path: Path) -> None:

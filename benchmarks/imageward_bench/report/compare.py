@@ -28,8 +28,8 @@ EXIT_WORSE = 1
 EXIT_USAGE = 2
 CONFIDENCE = 0.95
 REPETITIONS_MIN = 2
-# Settings that say how long was measured, not what.
-_LENGTH = frozenset({"repetitions", "duration_s", "warmup_s"})
+# Settings that say how long was measured, and how often, not what.
+_LENGTH = frozenset({"repetitions", "duration_s", "warmup_s", "calls_min", "again_s"})
 
 
 @dataclass(frozen=True, slots=True)

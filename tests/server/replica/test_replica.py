@@ -206,6 +206,18 @@ def test_a_replica_that_is_told_looks_at_once(
     insist_on_equality(replica, store)
 
 
+def test_who_waits_for_a_revision_reads_it(
+    store: Store,
+    fill: Callable[[], object],
+    start_replica: Callable[[Store, float], Replica],
+) -> None:
+    """A change that nobody told of is there at once for whoever demands it."""
+    replica = start_replica(store, NEVER_S)
+    fill()
+    replica.wait_for(store.revision(), 0.0)
+    insist_on_equality(replica, store)
+
+
 def test_the_others_are_told_of_own_changes_alone(
     store: Store, fill: Callable[[], object], tmp_path: Path
 ) -> None:

@@ -20,18 +20,6 @@ PATIENCE_S = 60.0
 WAITERS = 5
 
 
-def test_who_waits_for_a_revision_reads_it(
-    store: Store,
-    fill: Callable[[], object],
-    start_replica: Callable[[Store, float], Replica],
-) -> None:
-    """A change that nobody told of is there at once for whoever demands it."""
-    replica = start_replica(store, NEVER_S)
-    fill()
-    replica.wait_for(store.revision(), 0.0)
-    assert (replica.revision, len(replica.hashes)) == (store.revision(), 7)
-
-
 def test_one_read_serves_all_who_demand_a_revision(
     url: str,
     fill: Callable[[], object],
